@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# The rooms of daxsim, and what each may include. This is the only such table: CMake links by it (Targets.cmake), the
+# layer test reads the includes against it (tests/arch/check_layers.cmake), and one link test per room proves it for
+# calls that no include shows (tests/arch/CMakeLists.txt). Works in script mode as well.
+#
+# A room is the folder src/<room> plus include/daxsim/<room>; the devices are the user's to copy from, so their
+# sources live in the top-level folder sim_devices/. A room may include itself, what its row names, and nothing else.
+# Rows are ordered: a row names only rooms above it. EVERYTHING means all rows above.
+
+set(DAXSIM_ROOMS "")
+
+# daxsim_room(<name> [SOURCES <folder>] [OUTSIDE_LIBRARY] [MAY_INCLUDE <room>...|EVERYTHING])
+# Sets DAXSIM_ROOM_{MAY_INCLUDE,SOURCES,OUTSIDE_LIBRARY}_<name>, the name with '/' turned into '_'.
+function(daxsim_room name)
+  cmake_parse_arguments(PARSE_ARGV 1 ROOM "OUTSIDE_LIBRARY;EVERYTHING" "SOURCES" "MAY_INCLUDE")
+  if(ROOM_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "Rooms.cmake: room ${name}: unexpected ${ROOM_UNPARSED_ARGUMENTS}")
+  endif()
+  if(ROOM_EVERYTHING)
+    set(ROOM_MAY_INCLUDE ${DAXSIM_ROOMS})
+  endif()
+  foreach(lower IN LISTS ROOM_MAY_INCLUDE)
+    if(NOT lower IN_LIST DAXSIM_ROOMS)
+      message(FATAL_ERROR "Rooms.cmake: room ${name} may include ${lower}, which has no row above it")
+    endif()
+  endforeach()
+  if(NOT ROOM_SOURCES)
+    set(ROOM_SOURCES "src/${name}")
+  endif()
+  string(REPLACE "/" "_" id "${name}")
+  set(DAXSIM_ROOM_MAY_INCLUDE_${id} "${ROOM_MAY_INCLUDE}" PARENT_SCOPE)
+  set(DAXSIM_ROOM_SOURCES_${id} "${ROOM_SOURCES}" PARENT_SCOPE)
+  set(DAXSIM_ROOM_OUTSIDE_LIBRARY_${id} "${ROOM_OUTSIDE_LIBRARY}" PARENT_SCOPE)
+  set(DAXSIM_ROOMS ${DAXSIM_ROOMS} ${name} PARENT_SCOPE)
+endfunction()
+
+daxsim_room(base)
+daxsim_room(index           MAY_INCLUDE base)
+daxsim_room(device          MAY_INCLUDE base)
+daxsim_room(vfs             MAY_INCLUDE base index device)
+daxsim_room(dax             MAY_INCLUDE base index device vfs)
+daxsim_room(pagecache       MAY_INCLUDE base device vfs)
+daxsim_room(mm              MAY_INCLUDE base vfs)
+daxsim_room(adapters/linear MAY_INCLUDE base device vfs dax pagecache)
+daxsim_room(detect          MAY_INCLUDE base device vfs)
+daxsim_room(sim_devices     MAY_INCLUDE base device SOURCES sim_devices)
+daxsim_room(machine         MAY_INCLUDE base index device vfs dax mm detect)
+daxsim_room(lab             EVERYTHING)
+daxsim_room(test_support    EVERYTHING OUTSIDE_LIBRARY)
+daxsim_room(cli             EVERYTHING OUTSIDE_LIBRARY)
