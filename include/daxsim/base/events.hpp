@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What happened, with the kernel's names and fields (F4; the fs_dax trace events and the functions around them).
+//
+// An event is emitted once, synchronously, by the thread that did the thing: it gets an id and the virtual time, is
+// counted, goes into a bounded ring (old ones are overwritten), and is shown to the observers. Allowed in the fault path;
+// takes the lock of rank events for the ring only, so observers may look around, but not take locks that the emitting
+// thread holds.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daxsim/base/clock.hpp"
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/sync.hpp"
+#include "daxsim/base/units.hpp"
+
+DAXSIM_BEGIN
+
+// The comment names the fields that carry meaning beside dev/ino/task.
+enum class EventType : std::uint8_t {
+  page_fault_user,                    // address, flags = x86 error code
+  dax_pmd_fault,                      // fault_flags, address, vm_start, vm_end, pgoff, last = max_pgoff
+  dax_pmd_fault_done,                 // the same + result
+  dax_pmd_load_hole,                  // fault_flags, address, pfn (zero page)
+  dax_pte_fault,                      // fault_flags, address, pgoff
+  dax_pte_fault_done,                 // the same + result
+  dax_load_hole,                      // fault_flags, address, pgoff, result
+  dax_insert_entry,                   // pgoff, last = pages, pfn, flags = 1 when marked dirty
+  dax_insert_pfn_mkwrite,             // fault_flags, address, pgoff, result
+  dax_insert_pfn_mkwrite_no_entry,    // fault_flags, address, pgoff, result
+  dax_finish_sync_fault,              // pgoff, last = pages
+  vmf_insert_mixed,                   // address, pfn: read-only PTE
+  vmf_insert_mixed_mkwrite,           // address, pfn: writable PTE
+  vmf_insert_pfn_pmd,                 // address, pfn, flags = 1 when writable
+  dax_writeback_range,                // pgoff, last
+  dax_writeback_range_done,           // pgoff (where it stopped), last, ret
+  dax_writeback_one,                  // pgoff, last = pages; emitted once the entry is clean again
+  pfn_mkclean_range,                  // pgoff, last = pages, pfn, ret = page-table entries that were writable
+  dax_flush,                          // length in bytes, pfn
+  dax_direct_access,                  // pgoff (device), last = pages asked, ret = pages or -errno
+  dax_zero_range,                     // pgoff of the page, length in bytes
+  dax_copy_from_iter,                 // length: pwrite
+  dax_copy_to_iter,                   // length: pread
+  dax_delete_mapping_entry,           // pgoff
+  dax_invalidate_mapping_entry_sync,  // pgoff, ret = 1 when removed
+  dax_layout_busy_page,               // pgoff, last = pages, ret = 1 when a pinned page was found
+  dax_break_layouts_wait,             // pgoff of the busy page
+  unmap_mapping_pages,                // pgoff, last = pages, flags = 1 when private copies go too
+  fsync_start,                        // pgoff, last: vfs_fsync_range
+  fsync_done,                         // pgoff, last, ret
+  journal_commit,                     // ret
+  blkdev_issue_flush,                 // ret: the device's cache flush (fence)
+  dax_holder_notify_failure,          // flags = notice (MF_MEM_PRE_REMOVE = 0x80), ret
+  kill_dax,                           // object = Attachment
+  disk_gone,                          // object = Attachment
+  memunmap_pages,                     // object = Attachment, ret = pins still held
+  fs_shutdown,                        // ret = reason (-errno)
+  fs_freeze,                          //
+  fs_thaw,                            //
+  signal_generate,                    // flags = signal number, ret = si_code, address
+  power_cut,                          // length = lines that differed from media
+  attach,                             // object = Attachment, pfn = first, last = pages
+  finding,                            // flags = kind (detect/findings.hpp)
+};
+inline constexpr unsigned kEventTypes = static_cast<unsigned>(EventType::finding) + 1;
+
+// The kernel's name: "dax_pte_fault".
+std::string_view event_name(EventType type) noexcept;
+
+struct Event {
+  EventType type{};
+  bool is_private = false;        // VM_SHARED not set
+  std::uint32_t dev = 0;          // (major << 20) | minor, as the kernel's dev_t
+  std::uint32_t task = 0;         // simulated process, or host thread for live mappings
+  std::uint32_t fault_flags = 0;  // FAULT_FLAG_*
+  std::uint32_t result = 0;       // VM_FAULT_*
+  std::uint32_t flags = 0;
+  std::uint64_t ino = 0;
+  std::uint64_t address = 0;
+  std::uint64_t vm_start = 0;
+  std::uint64_t vm_end = 0;
+  Pgoff pgoff;
+  std::uint64_t last = 0;
+  Pfn pfn;
+  std::uint64_t length = 0;
+  std::int64_t ret = 0;
+  const void* object = nullptr;  // only to compare
+  // Set by emit():
+  std::uint64_t id = 0;  // 1, 2, 3, ...
+  std::uint64_t time_ns = 0;
+};
+
+class EventObserver {
+ public:
+  EventObserver() = default;
+  EventObserver(const EventObserver&) = delete;
+  EventObserver& operator=(const EventObserver&) = delete;
+  // Called in the emitting thread, maybe in the fault path: no malloc, no waiting.
+  virtual void on_event(const Event& event) noexcept = 0;
+
+ protected:
+  ~EventObserver() = default;
+};
+
+class EventStream {
+ public:
+  static constexpr unsigned kMaxObservers = 8;
+
+  // `ring_events` is rounded up to a power of two; the ring is allocated here, once.
+  EventStream(const VirtualClock& clock, std::size_t ring_events);
+  ~EventStream();
+
+  // Returns the event's id. Allowed in the fault path.
+  std::uint64_t emit(Event event) noexcept;
+
+  // Errors: Errno::enospc (kMaxObservers are registered).
+  Result<void> add(EventObserver& observer) noexcept;
+  // Waits until no thread is inside the observer. Context: may wait; not in an observer.
+  void remove(EventObserver& observer) noexcept;
+
+  // Events of this type ever emitted.
+  [[nodiscard]] std::uint64_t count(EventType type) const noexcept;
+  // The id that the next event will get.
+  [[nodiscard]] std::uint64_t next_id() const noexcept;
+  // What the ring still holds of [first_id, ...), oldest first.
+  [[nodiscard]] std::vector<Event> since(std::uint64_t first_id) const;
+
+ private:
+  const VirtualClock& clock_;
+  const std::size_t capacity_;
+  mutable Mutex lock_{LockRank::events};
+  std::unique_ptr<Event[]> ring_ DAXSIM_GUARDED_BY(lock_);
+  std::uint64_t next_id_ DAXSIM_GUARDED_BY(lock_) = 1;
+  std::array<std::uint64_t, kEventTypes> counts_ DAXSIM_GUARDED_BY(lock_) = {};
+  std::array<std::atomic<EventObserver*>, kMaxObservers> observers_ = {};
+  std::atomic<unsigned> observer_count_{0};
+  Gate in_observers_;
+};
+
+// The text of the kernel's fs_dax trace events, exactly; for the other events their name and fields in the style of the
+// kprobes in the recordings. No trailing newline.
+std::string fs_dax_text(const Event& event);
+
+DAXSIM_END

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// All blocking of the library: Mutex, SharedMutex, wait queues with exclusive waiters, Gate, interruption.
+//
+// Nothing here allocates memory, so everything may be used in the fault path. Every lock has a rank (lock_rank.hpp) and
+// is annotated for clang's thread-safety analysis.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/lock_rank.hpp"
+#include "daxsim/base/result.hpp"
+#include "daxsim/base/thread_annotations.hpp"
+
+DAXSIM_BEGIN
+
+class DAXSIM_CAPABILITY("mutex") Mutex {
+ public:
+  explicit constexpr Mutex(LockRank rank) noexcept : rank_(rank) {}
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+
+  void lock() noexcept DAXSIM_ACQUIRE() {
+    lock_order::acquiring(rank_);
+    mutex_.lock();
+    lock_order::acquired(rank_);
+  }
+  void unlock() noexcept DAXSIM_RELEASE() {
+    mutex_.unlock();
+    lock_order::released(rank_);
+  }
+  void assert_held() const noexcept DAXSIM_ASSERT_CAPABILITY(this) {}
+
+ private:
+  const LockRank rank_;
+  std::mutex mutex_;
+};
+
+class DAXSIM_SCOPED_CAPABILITY MutexLock {
+ public:
+  explicit MutexLock(Mutex& mutex) noexcept DAXSIM_ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  ~MutexLock() DAXSIM_RELEASE() { mutex_.unlock(); }
+  MutexLock(const MutexLock&) = delete;
+  MutexLock& operator=(const MutexLock&) = delete;
+
+ private:
+  Mutex& mutex_;
+};
+
+// Many readers or one writer; a waiting writer holds back new readers, so readers must not nest.
+//
+// Protocol: state_ = number of readers, plus kWriter while a writer waits or holds. A reader adds one (acquire); if
+// kWriter was set it takes the one back and waits. A writer owns writers_, sets kWriter, waits until the readers are
+// zero (acquire). Unlocking is a release in both cases.
+class DAXSIM_CAPABILITY("shared_mutex") SharedMutex {
+ public:
+  explicit constexpr SharedMutex(LockRank rank) noexcept : rank_(rank) {}
+  SharedMutex(const SharedMutex&) = delete;
+  SharedMutex& operator=(const SharedMutex&) = delete;
+
+  void lock_shared() noexcept DAXSIM_ACQUIRE_SHARED() {
+    lock_order::acquiring(rank_);
+    if ((state_.fetch_add(1, std::memory_order_acquire) & kWriter) != 0) {
+      lock_shared_slow();
+    }
+    lock_order::acquired(rank_);
+  }
+  void unlock_shared() noexcept DAXSIM_RELEASE_SHARED() {
+    if (state_.fetch_sub(1, std::memory_order_release) == (kWriter | 1)) {
+      state_.notify_all();
+    }
+    lock_order::released(rank_);
+  }
+  void lock() noexcept DAXSIM_ACQUIRE();
+  void unlock() noexcept DAXSIM_RELEASE();
+
+ private:
+  static constexpr std::uint32_t kWriter = std::uint32_t{1} << 31;
+  void lock_shared_slow() noexcept;
+
+  const LockRank rank_;
+  std::atomic<std::uint32_t> state_{0};
+  std::mutex writers_;
+};
+
+class DAXSIM_SCOPED_CAPABILITY SharedLock {
+ public:
+  explicit SharedLock(SharedMutex& mutex) noexcept DAXSIM_ACQUIRE_SHARED(mutex) : mutex_(mutex) {
+    mutex_.lock_shared();
+  }
+  ~SharedLock() DAXSIM_RELEASE_GENERIC() { mutex_.unlock_shared(); }
+  SharedLock(const SharedLock&) = delete;
+  SharedLock& operator=(const SharedLock&) = delete;
+
+ private:
+  SharedMutex& mutex_;
+};
+
+class DAXSIM_SCOPED_CAPABILITY ExclusiveLock {
+ public:
+  explicit ExclusiveLock(SharedMutex& mutex) noexcept DAXSIM_ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  ~ExclusiveLock() DAXSIM_RELEASE() { mutex_.unlock(); }
+  ExclusiveLock(const ExclusiveLock&) = delete;
+  ExclusiveLock& operator=(const ExclusiveLock&) = delete;
+
+ private:
+  SharedMutex& mutex_;
+};
+
+// "Do not die under me" (the role of dax_read_lock, F6): readers enter without ever waiting and may nest, even while a
+// killer waits. synchronize() returns when every reader that was inside when it was called has left; readers that enter
+// later are not waited for. The killer changes the state that readers test first, then synchronizes.
+//
+// Protocol: two counters; readers use the one `phase_` names. synchronize() switches the phase and waits for the other
+// counter, twice, because a reader may have read the phase just before a switch and count itself just after.
+class Gate {
+ public:
+  Gate() noexcept = default;
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+
+  class Reader {
+   public:
+    explicit Reader(Gate& gate) noexcept
+        : gate_(gate), phase_(gate.phase_.load(std::memory_order_relaxed) & 1) {
+      lock_order::acquiring(LockRank::device_gate);
+      gate_.readers_[phase_].fetch_add(1, std::memory_order_seq_cst);
+      lock_order::acquired(LockRank::device_gate);
+    }
+    ~Reader() {
+      if (gate_.readers_[phase_].fetch_sub(1, std::memory_order_seq_cst) == 1 &&
+          gate_.waiting_.load(std::memory_order_seq_cst)) {
+        gate_.readers_[phase_].notify_all();
+      }
+      lock_order::released(LockRank::device_gate);
+    }
+    Reader(const Reader&) = delete;
+    Reader& operator=(const Reader&) = delete;
+
+   private:
+    Gate& gate_;
+    const std::uint32_t phase_;
+  };
+
+  // Context: may wait; not allowed in the fault path, nor by a thread that is inside this gate.
+  void synchronize() noexcept;
+
+ private:
+  std::atomic<std::uint32_t> phase_{0};
+  std::atomic<std::uint32_t> readers_[2] = {};
+  std::atomic<bool> waiting_{false};
+  std::mutex killers_;
+};
+
+// Lets another thread end this thread's interruptible waits, as a fatal signal would. One Interruption serves one
+// thread at a time: the one inside an InterruptScope of it.
+class Interruption {
+ public:
+  Interruption() noexcept = default;
+  Interruption(const Interruption&) = delete;
+  Interruption& operator=(const Interruption&) = delete;
+
+  // From now on interruptible waits in the scope end with eintr. Stays raised.
+  void raise() noexcept;
+  [[nodiscard]] bool raised() const noexcept { return raised_.load(std::memory_order_acquire); }
+
+ private:
+  friend class Waiter;
+  std::atomic<bool> raised_{false};
+  std::mutex lock_;
+  class Waiter* waiter_ = nullptr;  // guarded by lock_: the wait that raise() must end
+};
+
+class InterruptScope {
+ public:
+  explicit InterruptScope(Interruption& interruption) noexcept;
+  ~InterruptScope();
+  InterruptScope(const InterruptScope&) = delete;
+  InterruptScope& operator=(const InterruptScope&) = delete;
+
+ private:
+  Interruption* const outer_;
+};
+
+// Hashed wait queues. A waiter names what it waits for by (object, index); the waker names the same.
+//
+// The caller's own lock closes the gap between test and sleep: test under the lock, enqueue() under the lock, drop it,
+// wait(). The waker changes the state under the same lock and calls wake_waiters() after. Exclusive waiters are woken
+// one at a time by Wake::next; whoever was woken and then does not take what it waited for must pass the wake on (F2.3).
+struct WaitKey {
+  const void* object;
+  std::uint64_t index;
+  friend bool operator==(const WaitKey&, const WaitKey&) = default;
+};
+enum class Wake : std::uint8_t { next, all };
+enum class WaitMode : std::uint8_t { exclusive, shared };
+
+// Lives on the stack of the waiting thread.
+class Waiter {
+ public:
+  Waiter(WaitKey key, WaitMode mode) noexcept : key_(key), mode_(mode) {}
+  ~Waiter() { dequeue(); }
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+  void enqueue() noexcept;
+  // Until woken. Context: no lock of rank mm or above held, save the entry locks of others.
+  void wait() noexcept;
+  // The same, or eintr when the thread's Interruption is raised. Errors: Errno::eintr.
+  Result<void> wait_interruptible() noexcept;
+  // True when a waker has chosen this waiter. A chosen waiter that gives up must wake the next.
+  [[nodiscard]] bool woken() const noexcept { return (signals_.load(std::memory_order_acquire) & kWoken) != 0; }
+
+ private:
+  friend class Interruption;
+  friend void wake_waiters(WaitKey key, Wake how) noexcept;
+  static constexpr std::uint32_t kWoken = 1;
+  static constexpr std::uint32_t kInterrupted = 2;
+  void dequeue() noexcept;
+  void signal(std::uint32_t why) noexcept;
+
+  const WaitKey key_;
+  const WaitMode mode_;
+  std::atomic<std::uint32_t> signals_{0};
+  bool queued_ = false;       // guarded by the queue's lock
+  Waiter* next_ = nullptr;    // guarded by the queue's lock
+  Waiter** link_ = nullptr;   // guarded by the queue's lock
+};
+
+void wake_waiters(WaitKey key, Wake how) noexcept;
+
+DAXSIM_END

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "daxsim/base/sync.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+
+DAXSIM_BEGIN
+
+const char* lock_rank_name(LockRank rank) noexcept {
+  static constexpr std::array<const char*, kLockRanks> kNames{
+      "machine",    "name_space", "i_rwsem", "mm",         "freeze",      "invalidate", "entry",  "i_mmap",
+      "page_table", "allocation", "index",   "wait_queue", "device_gate", "media",      "events", "arena"};
+  return kNames[static_cast<unsigned>(rank)];
+}
+
+namespace lock_order {
+
+thread_local constinit Held held;
+
+void check(LockRank rank) noexcept {
+  const auto wanted = static_cast<unsigned>(rank);
+  const bool nests = rank == LockRank::device_gate;
+  for (unsigned other = nests ? wanted + 1 : wanted; other < kLockRanks; ++other) {
+    if (held.count[other] != 0) {
+      // write(2) and string literals only: this may be a signal handler.
+      const auto say = [](const char* text) {
+        [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, std::strlen(text));
+      };
+      say("daxsim: lock order violated: takes ");
+      say(lock_rank_name(rank));
+      say(" while holding ");
+      say(lock_rank_name(static_cast<LockRank>(other)));
+      say("\n");
+      std::abort();
+    }
+  }
+}
+
+}  // namespace lock_order
+
+void SharedMutex::lock_shared_slow() noexcept {
+  std::uint32_t seen = 0;
+  do {
+    if (state_.fetch_sub(1, std::memory_order_relaxed) == (kWriter | 1)) {
+      state_.notify_all();
+    }
+    seen = state_.load(std::memory_order_relaxed);
+    while ((seen & kWriter) != 0) {
+      state_.wait(seen, std::memory_order_relaxed);
+      seen = state_.load(std::memory_order_relaxed);
+    }
+    seen = state_.fetch_add(1, std::memory_order_acquire);
+  } while ((seen & kWriter) != 0);
+}
+
+void SharedMutex::lock() noexcept {
+  lock_order::acquiring(rank_);
+  writers_.lock();
+  std::uint32_t seen = state_.fetch_or(kWriter, std::memory_order_acquire) | kWriter;
+  while (seen != kWriter) {
+    state_.wait(seen, std::memory_order_relaxed);
+    seen = state_.load(std::memory_order_acquire);
+  }
+  lock_order::acquired(rank_);
+}
+
+void SharedMutex::unlock() noexcept {
+  state_.fetch_and(~kWriter, std::memory_order_release);
+  state_.notify_all();
+  writers_.unlock();
+  lock_order::released(rank_);
+}
+
+void Gate::synchronize() noexcept {
+  const std::lock_guard guard(killers_);
+  waiting_.store(true, std::memory_order_seq_cst);
+  for (int turn = 0; turn < 2; ++turn) {
+    std::atomic<std::uint32_t>& old = readers_[phase_.fetch_add(1, std::memory_order_seq_cst) & 1];
+    for (std::uint32_t inside = old.load(std::memory_order_seq_cst); inside != 0;
+         inside = old.load(std::memory_order_seq_cst)) {
+      old.wait(inside, std::memory_order_seq_cst);
+    }
+  }
+  waiting_.store(false, std::memory_order_seq_cst);
+}
+
+namespace {
+
+struct Queue {
+  Mutex lock{LockRank::wait_queue};
+  Waiter* head DAXSIM_GUARDED_BY(lock) = nullptr;
+  std::atomic<std::uint32_t> waiters{0};
+};
+
+constexpr unsigned kQueues = 256;
+constinit std::array<Queue, kQueues> queues;
+
+Queue& queue_of(WaitKey key) noexcept {
+  std::uint64_t hash = reinterpret_cast<std::uintptr_t>(key.object) ^ key.index;
+  hash *= 0x9e3779b97f4a7c15U;
+  return queues[hash >> 56];
+}
+
+thread_local constinit Interruption* current __attribute__((tls_model("initial-exec"))) = nullptr;
+
+}  // namespace
+
+void Waiter::enqueue() noexcept {
+  Queue& queue = queue_of(key_);
+  const MutexLock guard(queue.lock);
+  queue.waiters.fetch_add(1, std::memory_order_seq_cst);
+  Waiter** link = &queue.head;
+  while (*link != nullptr) {
+    link = &(*link)->next_;
+  }
+  *link = this;
+  link_ = link;
+  queued_ = true;
+}
+
+void Waiter::dequeue() noexcept {
+  Queue& queue = queue_of(key_);
+  const MutexLock guard(queue.lock);
+  if (!queued_) {
+    return;
+  }
+  queued_ = false;
+  queue.waiters.fetch_sub(1, std::memory_order_relaxed);
+  *link_ = next_;
+  if (next_ != nullptr) {
+    next_->link_ = link_;
+  }
+}
+
+void Waiter::signal(std::uint32_t why) noexcept {
+  signals_.fetch_or(why, std::memory_order_release);
+  signals_.notify_all();
+}
+
+void Waiter::wait() noexcept {
+  while ((signals_.load(std::memory_order_acquire) & kWoken) == 0) {
+    signals_.wait(0, std::memory_order_acquire);
+  }
+}
+
+Result<void> Waiter::wait_interruptible() noexcept {
+  Interruption* const interruption = current;
+  if (interruption == nullptr) {
+    wait();
+    return {};
+  }
+  {
+    const std::lock_guard guard(interruption->lock_);
+    if (interruption->raised()) {
+      return Errno::eintr;
+    }
+    interruption->waiter_ = this;
+  }
+  signals_.wait(0, std::memory_order_acquire);
+  const std::lock_guard guard(interruption->lock_);
+  interruption->waiter_ = nullptr;
+  if ((signals_.load(std::memory_order_acquire) & kWoken) == 0) {
+    return Errno::eintr;
+  }
+  return {};
+}
+
+void Interruption::raise() noexcept {
+  const std::lock_guard guard(lock_);
+  raised_.store(true, std::memory_order_release);
+  if (waiter_ != nullptr) {
+    waiter_->signal(Waiter::kInterrupted);
+  }
+}
+
+InterruptScope::InterruptScope(Interruption& interruption) noexcept : outer_(current) { current = &interruption; }
+InterruptScope::~InterruptScope() { current = outer_; }
+
+void wake_waiters(WaitKey key, Wake how) noexcept {
+  Queue& queue = queue_of(key);
+  if (queue.waiters.load(std::memory_order_seq_cst) == 0) {
+    return;
+  }
+  const MutexLock guard(queue.lock);
+  for (Waiter* waiter = queue.head; waiter != nullptr;) {
+    Waiter* const next = waiter->next_;
+    if (waiter->key_ == key) {
+      waiter->queued_ = false;
+      queue.waiters.fetch_sub(1, std::memory_order_relaxed);
+      *waiter->link_ = next;
+      if (next != nullptr) {
+        next->link_ = waiter->link_;
+      }
+      const bool exclusive = waiter->mode_ == WaitMode::exclusive;
+      waiter->signal(Waiter::kWoken);
+      if (exclusive && how == Wake::next) {
+        return;
+      }
+    }
+    waiter = next;
+  }
+}
+
+DAXSIM_END
