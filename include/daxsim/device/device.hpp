@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Device: the medium. It survives power cuts and machines, is shared by reference count, and may be attached again.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "daxsim/base/arena.hpp"
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/result.hpp"
+#include "daxsim/device/dax_device.hpp"
+
+DAXSIM_BEGIN
+
+// What a device can do; data, not subclasses.
+struct Capabilities {
+  bool synchronous = true;          // MAP_SYNC is meaningful (F4.4)
+  bool write_cache = true;          // flushes are needed; false: dax_flush is a no-op (F5.3 f)
+  std::uint64_t alignment = kPmdSize;  // of the first byte's physical address: what size of page-table entry can map it
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  Device() = default;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  // For messages; the base name of the media file.
+  [[nodiscard]] virtual const std::string& name() const noexcept = 0;
+  // Bytes, a multiple of the page size.
+  [[nodiscard]] virtual std::uint64_t size() const noexcept = 0;
+  [[nodiscard]] virtual const Capabilities& capabilities() const noexcept = 0;
+
+  // What one machine's CPU sees of the medium; fault-path memory comes from `arena`, which outlives it.
+  // Errors: Errno::ebusy (a machine has a view already), Errno::enomem, Errno::emfile (host limits).
+  virtual Result<std::unique_ptr<DaxDevice>> make_view(Arena& arena) = 0;
+};
+
+DAXSIM_END
