@@ -6,9 +6,11 @@
 #
 # A room is the folder src/<room> plus include/daxsim/<room>; the devices are the user's to copy from, so their
 # sources live in the top-level folder sim_devices/. A room may include itself, what its row names, and nothing else.
-# Rows are ordered: a row names only rooms above it. EVERYTHING means all rows above.
+# Rows are ordered: a row names only rooms above it. EVERYTHING means all rows above that are in the library.
+# OUTSIDE_LIBRARY rooms are not linked into daxsim::daxsim, so no row can name them.
 
 set(DAXSIM_ROOMS "")
+set(DAXSIM_LIBRARY_ROOMS "")
 
 # daxsim_room(<name> [SOURCES <folder>] [OUTSIDE_LIBRARY] [MAY_INCLUDE <room>...|EVERYTHING])
 # Sets DAXSIM_ROOM_{MAY_INCLUDE,SOURCES,OUTSIDE_LIBRARY}_<name>, the name with '/' turned into '_'.
@@ -18,11 +20,11 @@ function(daxsim_room name)
     message(FATAL_ERROR "Rooms.cmake: room ${name}: unexpected ${ROOM_UNPARSED_ARGUMENTS}")
   endif()
   if(ROOM_EVERYTHING)
-    set(ROOM_MAY_INCLUDE ${DAXSIM_ROOMS})
+    set(ROOM_MAY_INCLUDE ${DAXSIM_LIBRARY_ROOMS})
   endif()
   foreach(lower IN LISTS ROOM_MAY_INCLUDE)
-    if(NOT lower IN_LIST DAXSIM_ROOMS)
-      message(FATAL_ERROR "Rooms.cmake: room ${name} may include ${lower}, which has no row above it")
+    if(NOT lower IN_LIST DAXSIM_LIBRARY_ROOMS)
+      message(FATAL_ERROR "Rooms.cmake: room ${name} may include ${lower}, which is no room of the library above it")
     endif()
   endforeach()
   if(NOT ROOM_SOURCES)
@@ -33,6 +35,9 @@ function(daxsim_room name)
   set(DAXSIM_ROOM_SOURCES_${id} "${ROOM_SOURCES}" PARENT_SCOPE)
   set(DAXSIM_ROOM_OUTSIDE_LIBRARY_${id} "${ROOM_OUTSIDE_LIBRARY}" PARENT_SCOPE)
   set(DAXSIM_ROOMS ${DAXSIM_ROOMS} ${name} PARENT_SCOPE)
+  if(NOT ROOM_OUTSIDE_LIBRARY)
+    set(DAXSIM_LIBRARY_ROOMS ${DAXSIM_LIBRARY_ROOMS} ${name} PARENT_SCOPE)
+  endif()
 endfunction()
 
 daxsim_room(base)
