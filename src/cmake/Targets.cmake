@@ -8,6 +8,8 @@
 #   daxsim_test_support    daxsim::test_support, helpers for GoogleTest
 #   daxsim_cli             the program `daxsim`
 
+set(CMAKE_CXX_EXTENSIONS OFF)
+
 find_package(Threads REQUIRED)
 find_package(Boost 1.74 REQUIRED)
 find_package(fmt REQUIRED)
@@ -43,7 +45,6 @@ endfunction()
 # How our own sources are compiled.
 function(daxsim_compile target)
   target_compile_options(${target} PRIVATE ${DAXSIM_WARNINGS})
-  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
 set(daxsim_library_objects "")
