@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The DAX core: what file systems call. Players and the way of a byte: docs/way-of-a-byte.md.
+//
+// Rules that every function keeps:
+// R1 A page is installed, write-protected for write-back, or taken away for good only under its entry's lock.
+// R2 A failed fault leaves the index as it found it.
+// R3 Nothing is clean before its flush succeeded.
+// R4 Whoever changes or deletes an entry wakes its waiters: the next when the entry is unchanged, all when it is gone or
+//    resized.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/result.hpp"
+#include "daxsim/base/units.hpp"
+#include "daxsim/dax/index_design.hpp"
+#include "daxsim/dax/policy.hpp"
+#include "daxsim/vfs/inode.hpp"
+#include "daxsim/vfs/super_block.hpp"
+
+DAXSIM_BEGIN
+
+class Holder;
+
+namespace dax {
+
+// How one machine does DAX. File systems keep a reference from mount to unmount.
+struct Context {
+  System& system;
+  const IndexDesign& design;
+  Policy policy;
+};
+
+// --- fault (F4) ---
+
+// The whole fault of a file system that needs nothing special: freeze (writes to shared mappings) and invalidate_lock
+// shared, alive check, fault, and for MAP_SYNC the commit (Inode::fsync_range of exactly the faulted range, datasync)
+// and the finish. Context: fault path; no lock of rank freeze or above held.
+FaultOutcome fault(const Context& context, Inode& inode, FaultRequest& request) noexcept;
+
+// --- write-back (F5.3) ---
+
+// dax_writeback_mapping_range, SYNC_ALL: flushes what is DIRTY in the range when called. Stops at the first error, which
+// is also recorded in the address space. Errors: Errno::eio, Errno::enxio, Errno::enospc, Errno::enomem.
+// Context: fault path; may wait for entry locks; no lock of rank entry or above held.
+Result<void> writeback_range(const Context& context, AddressSpace& mapping, ByteRange bytes) noexcept;
+
+// --- direct access ---
+
+// For file systems on one device: fills `extent.memory`, and clips `extent.pages` to what the device answered. Wants
+// kind, pages, extent, device and device_page filled in. Errors: those of Attachment::direct_access.
+Result<FileExtent> generic_direct_access(FileExtent extent) noexcept;
+
+// --- read and write (dax_iomap_rw) ---
+
+// The caller holds i_rwsem: shared for reads, exclusive for writes. `to`/`from` may be user memory, also a mapping of
+// the same file: bytes go through a bounce buffer, and user memory is touched with no other lock held.
+// read: stops at EOF; returns bytes read, or an error when none was. Errors: Errno::eio, Errno::enxio, Errno::ehwpoison
+// as eio, Errno::enomem.
+Result<std::uint64_t> read(const Context& context, Inode& inode, std::uint64_t offset, std::span<std::byte> to);
+// write: allocates; bytes are flushed, not fenced; the caller moves i_size to offset + result when that is larger. Newly
+// allocated pages that were mapped as holes are invalidated. Returns bytes written, or an error when none was.
+// Errors: as read, and Errno::enospc, Errno::efbig.
+Result<std::uint64_t> write(const Context& context, Inode& inode, std::uint64_t offset,
+                            std::span<const std::byte> from);
+// Zeroes bytes in place where there is memory (holes and unwritten blocks are zero already) and flushes them.
+// Context: i_rwsem exclusive, invalidate_lock exclusive. Errors: as read.
+Result<void> zero_range(const Context& context, Inode& inode, ByteRange bytes);
+
+// --- layout (F9) ---
+
+// Before blocks of `pages` are freed or moved: unmaps the whole file range and waits until none of its pages is pinned.
+// Call with invalidate_lock held exclusively; it is dropped while waiting and held again on return, error or not. On
+// success every page in range is unmapped and unpinned, and stays so while the lock is held.
+// Errors: Errno::eintr (interrupted).
+Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages)
+    DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
+// truncate_inode_pages: unmaps (private copies too) and deletes every entry in range; waits for entry locks. A PMD entry
+// that reaches beyond the range is written back before it is deleted. Call with invalidate_lock held exclusively.
+Result<void> truncate_pages(const Context& context, Inode& inode, PageRange pages)
+    DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
+// invalidate_inode_pages2_range: unmaps and deletes clean entries. Errors: Errno::ebusy (a dirty entry stayed).
+Result<void> invalidate_pages(const Context& context, Inode& inode, PageRange pages);
+// get_user_pages for one page that an area maps: pins the memory behind the file page against truncation and removal.
+// Errors: Errno::eagain (nothing is mapped there: fault and try again), Errno::enxio (dead device).
+struct Pin {
+  Attachment* device = nullptr;
+  Pgoff page;  // device page
+};
+Result<Pin> pin_page(const Context& context, AddressSpace& mapping, Pgoff page) noexcept;
+void unpin_page(const Pin& pin) noexcept;
+
+// --- teardown (F7) ---
+
+// Last use of an inode: deletes what is left in its index.
+void evict(const Context& context, Inode& inode) noexcept;
+// The clean orderly end of a file system whose device is about to go: freeze, sync, shut down, revoke all mappings and
+// entries of all files, thaw. Errors: what sync met; the rest is done all the same.
+Result<void> orderly_teardown(const Context& context, SuperBlock& super_block);
+// The device is gone already: shut down with `reason`, revoke all mappings and entries of all files. Never waits for the
+// device.
+void surprise_teardown(const Context& context, SuperBlock& super_block, Errno reason);
+
+}  // namespace dax
+DAXSIM_END

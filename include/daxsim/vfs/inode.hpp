@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Inode: one file of one file system. Its three virtual calls direct_access, fault and fsync_range are how dax and mm
+// reach the file system, which owns direct_access (docs/decisions/0001); the other calls are the file operations.
+//
+// Locks: i_rwsem as the kernel's inode lock: shared by reads, exclusive by writes that extend, truncate, fallocate. It is
+// the only lock of an inode that may be held while user memory is touched.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/result.hpp"
+#include "daxsim/base/sync.hpp"
+#include "daxsim/base/units.hpp"
+#include "daxsim/vfs/address_space.hpp"
+#include "daxsim/vfs/fault.hpp"
+
+DAXSIM_BEGIN
+
+class Attachment;
+class SuperBlock;
+
+// What the file system knows of the place of some file pages. The answer always has a length.
+struct FileExtent {
+  enum class Kind : std::uint8_t {
+    hole,        // no block: reads as zeros
+    unwritten,   // block allocated, reads as zeros until written
+    memory,      // directly accessible
+    not_direct,  // goes through the page cache
+  };
+  Kind kind = Kind::hole;
+  bool is_new = false;          // blocks were allocated or converted by this call (IOMAP_F_NEW)
+  bool metadata_dirty = false;  // a crash now would lose the mapping: MAP_SYNC must commit first (IOMAP_F_DIRTY)
+  PageRange pages;              // what the answer is for: begins at the asked page; 1 or more pages, maybe fewer than asked
+  PageRange extent;             // the whole run around it, contiguous on the device; contains `pages`
+  Attachment* device = nullptr;  // memory, unwritten: where
+  Pgoff device_page;             // memory, unwritten: of pages.first
+  Memory memory;                 // memory: of pages.first, for pages.pages pages
+};
+
+enum class Datasync : std::uint8_t { no, yes };
+
+// fallocate(2).
+enum class Fallocate : std::uint8_t { allocate, allocate_keep_size, punch_hole, zero_range, collapse_range, insert_range };
+
+class Inode : public std::enable_shared_from_this<Inode> {
+ public:
+  virtual ~Inode() = default;
+  Inode(const Inode&) = delete;
+  Inode& operator=(const Inode&) = delete;
+
+  [[nodiscard]] SuperBlock& super_block() const noexcept { return super_block_; }
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+  [[nodiscard]] AddressSpace& mapping() noexcept { return mapping_; }
+  [[nodiscard]] SharedMutex& i_rwsem() noexcept DAXSIM_RETURN_CAPABILITY(i_rwsem_) { return i_rwsem_; }
+  // Bytes. Changes under i_rwsem exclusive (and invalidate_lock exclusive when it shrinks); may be read any time.
+  [[nodiscard]] std::uint64_t size() const noexcept { return size_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::uint64_t size_in_pages() const noexcept { return pages_for(size()); }
+
+  // Where `pages` are (at most `pages.pages`, starting at pages.first). Access::write allocates: holes and unwritten
+  // blocks come back as zeroed memory, durable zeros before the mapping becomes visible. Access::read changes nothing.
+  // Errors: Errno::eio (shut down), Errno::enospc, Errno::enomem, Errno::efbig (beyond the format), Errno::enxio (dead
+  // device), Errno::ehwpoison. Context: fault path, inside the device's gate (Gate::Reader) when the answer's memory is
+  // to be used; invalidate_lock or i_rwsem held.
+  virtual Result<FileExtent> direct_access(PageRange pages, Access access) noexcept = 0;
+
+  // A fault from mm. Takes freeze (writes) and invalidate_lock shared, calls dax::fault, does the MAP_SYNC commit.
+  // Context: fault path; the area's mm lock is held.
+  virtual FaultOutcome fault(FaultRequest& request) noexcept = 0;
+
+  // Makes the bytes and, as far as `datasync` needs it, the metadata durable. Write-back errors are also recorded in
+  // mapping().errors(). Errors: Errno::eio (shut down, dead device), Errno::enospc, Errno::enomem.
+  // Context: fault path (MAP_SYNC); may wait for entry locks.
+  virtual Result<void> fsync_range(ByteRange bytes, Datasync datasync) noexcept = 0;
+
+  // The calls below are system calls: not in the fault path, may wait, no locks held. `to` and `from` may be user memory,
+  // even a mapping of this file. Ranges may go beyond EOF where the kernel's do.
+  // pread: bytes read, short at EOF. Errors: Errno::eio, Errno::enxio.
+  virtual Result<std::uint64_t> read(std::uint64_t offset, std::span<std::byte> to) = 0;
+  // pwrite: bytes written, short when space ran out after some. Errors: Errno::eio, Errno::enxio, Errno::enospc,
+  // Errno::efbig, Errno::enomem.
+  virtual Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) = 0;
+  // Waits for pins of the removed pages. Errors: Errno::eintr, Errno::eio, Errno::efbig, Errno::enospc, Errno::enomem.
+  virtual Result<void> truncate(std::uint64_t size) = 0;
+  // Errors: as truncate, and Errno::einval (length 0; collapse and insert want whole pages inside the file),
+  // Errno::eopnotsupp.
+  virtual Result<void> fallocate(Fallocate mode, ByteRange bytes) = 0;
+
+ protected:
+  Inode(SuperBlock& super_block, std::uint64_t number, Arena& arena) noexcept
+      : super_block_(super_block), number_(number), mapping_(*this, arena) {}
+  void set_size(std::uint64_t bytes) noexcept { size_.store(bytes, std::memory_order_release); }
+
+ private:
+  SuperBlock& super_block_;
+  const std::uint64_t number_;
+  AddressSpace mapping_;
+  SharedMutex i_rwsem_{LockRank::i_rwsem};
+  std::atomic<std::uint64_t> size_{0};
+};
+
+DAXSIM_END

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// OpenFile: an open file description: an inode, the open mode, and which write-back errors it has reported.
+// Shared by handles and areas (a mapping keeps its file open). Threads: any.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/result.hpp"
+#include "daxsim/base/sync.hpp"
+#include "daxsim/vfs/inode.hpp"
+
+DAXSIM_BEGIN
+
+enum class OpenMode : std::uint8_t { read_only, read_write };
+
+class OpenFile {
+ public:
+  // Keeps the file system alive as well, through `super_block`.
+  OpenFile(std::shared_ptr<SuperBlock> super_block, std::shared_ptr<Inode> inode, OpenMode mode) noexcept;
+  ~OpenFile();
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  [[nodiscard]] Inode& inode() const noexcept { return *inode_; }
+  [[nodiscard]] const std::shared_ptr<SuperBlock>& super_block() const noexcept { return super_block_; }
+  [[nodiscard]] OpenMode mode() const noexcept { return mode_; }
+
+  // System calls: not in the fault path, may wait. Errors of all: Errno::eio or Errno::eshutdown (file system shut down,
+  // power lost); of the modifying ones: Errno::ebadf (read-only handle); and those of the Inode call of the same name.
+  Result<std::uint64_t> pread(std::uint64_t offset, std::span<std::byte> to);
+  Result<std::uint64_t> pwrite(std::uint64_t offset, std::span<const std::byte> from);
+  Result<void> truncate(std::uint64_t size);
+  Result<void> fallocate(Fallocate mode, ByteRange bytes);
+  // file_write_and_wait + errseq: besides what this write-back met, an error of an earlier one that this handle has not
+  // reported yet, once. Also on read-only handles. vfs_fsync_range.
+  Result<void> fsync() { return fsync_range({0, ~std::uint64_t{0}}, Datasync::no); }
+  Result<void> fdatasync() { return fsync_range({0, ~std::uint64_t{0}}, Datasync::yes); }
+  Result<void> fsync_range(ByteRange bytes, Datasync datasync);
+
+ private:
+  const std::shared_ptr<SuperBlock> super_block_;
+  const std::shared_ptr<Inode> inode_;
+  const OpenMode mode_;
+  Mutex errors_lock_{LockRank::media};
+  ErrorSequence::Sample errors_seen_ DAXSIM_GUARDED_BY(errors_lock_);
+};
+
+DAXSIM_END

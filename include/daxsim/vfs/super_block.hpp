@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// SuperBlock: one mounted file system. A flat directory of files is enough for what daxsim studies.
+//
+// Shut down: once shutdown() was called every operation answers its errno and faults end in SIGBUS; nothing reaches the
+// devices any more. Faults test it under invalidate_lock shared; the revoker sets it first and takes the lock exclusively
+// after, so no page is installed behind it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/result.hpp"
+#include "daxsim/base/sync.hpp"
+#include "daxsim/vfs/inode.hpp"
+#include "daxsim/vfs/system.hpp"
+
+DAXSIM_BEGIN
+
+struct DirectoryEntry {
+  std::string name;
+  std::uint64_t ino = 0;
+  std::uint64_t size = 0;
+};
+struct SpaceUsage {
+  std::uint64_t total_pages = 0;
+  std::uint64_t free_pages = 0;
+};
+
+class SuperBlock {
+ public:
+  virtual ~SuperBlock() = default;
+  SuperBlock(const SuperBlock&) = delete;
+  SuperBlock& operator=(const SuperBlock&) = delete;
+
+  [[nodiscard]] System& system() const noexcept { return system_; }
+  // For events; the first device's.
+  [[nodiscard]] std::uint32_t dev() const noexcept { return dev_; }
+  // Write faults and modifying calls hold it shared; freezing holds it exclusively.
+  [[nodiscard]] SharedMutex& freeze_lock() noexcept DAXSIM_RETURN_CAPABILITY(freeze_lock_) { return freeze_lock_; }
+
+  // Ok, or why everything is refused. Errors: Errno::eio (shut down), Errno::eshutdown (power lost).
+  [[nodiscard]] Result<void> check_alive() const noexcept;
+  // For good; the first reason stays. Emits fs_shutdown. Context: any, fault path.
+  void shutdown(Errno reason) noexcept;
+
+  // Names: 1 to 255 bytes, not "." or "..", no '/' or NUL save one leading '/', which is dropped.
+  // Errors of all: Errno::eio, Errno::eshutdown; of name lookups: Errno::einval (bad name), Errno::enametoolong.
+  // create: a new empty file. Errors: Errno::eexist, Errno::enospc, Errno::enomem.
+  virtual Result<std::shared_ptr<Inode>> create(std::string_view name) = 0;
+  // Errors: Errno::enoent.
+  virtual Result<std::shared_ptr<Inode>> open(std::string_view name) = 0;
+  // Open handles and mappings keep the file until they go. Errors: Errno::enoent.
+  virtual Result<void> unlink(std::string_view name) = 0;
+  // Replaces `to` when it exists. Errors: Errno::enoent, Errno::enospc.
+  virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
+  // Ascending by name.
+  virtual Result<std::vector<DirectoryEntry>> list() = 0;
+  // sync(2): SYNC_ALL write-back of all files, then metadata.
+  virtual Result<void> sync() = 0;
+  // Errors: Errno::ebusy (a file is open or mapped). After success or after shutdown the object only waits for its end.
+  virtual Result<void> unmount() = 0;
+  [[nodiscard]] virtual Result<SpaceUsage> space() = 0;
+
+  // Files in core: open or mapped. Strong references, so a visitor may wait.
+  [[nodiscard]] std::vector<std::shared_ptr<Inode>> inodes_in_core();
+
+ protected:
+  SuperBlock(System& system, std::uint32_t dev) noexcept : system_(system), dev_(dev) {}
+  // The in-core table (iget): one Inode object per file. Context: takes inodes_lock.
+  void insert_in_core(const std::shared_ptr<Inode>& inode);
+  [[nodiscard]] std::shared_ptr<Inode> find_in_core(std::uint64_t ino);
+  void forget_in_core(std::uint64_t ino);
+
+ private:
+  System& system_;
+  const std::uint32_t dev_;
+  SharedMutex freeze_lock_{LockRank::freeze};
+  std::atomic<int> shut_down_{0};  // an Errno, 0 while alive
+  Mutex inodes_lock_{LockRank::media};
+  std::map<std::uint64_t, std::weak_ptr<Inode>> inodes_ DAXSIM_GUARDED_BY(inodes_lock_);
+};
+
+DAXSIM_END
