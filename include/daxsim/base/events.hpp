@@ -85,9 +85,9 @@ struct Event {
   std::uint64_t address = 0;
   std::uint64_t vm_start = 0;
   std::uint64_t vm_end = 0;
-  Pgoff pgoff;
+  Pgoff pgoff{};
   std::uint64_t last = 0;
-  Pfn pfn;
+  Pfn pfn{};
   std::uint64_t length = 0;
   std::int64_t ret = 0;
   const void* object = nullptr;  // only to compare

@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Attachment: a machine's handle on a Device: its PFN range, life state, gate, holder, and page pins.
 //
-// Life (F7.2). Each edge is made by the machine's removal, in this order only; surprise removal starts at dax_dead.
+// Life (F7.2). Each edge is made once, by the machine's removal; there are no others.
 //   alive      -> pre_remove   the holder is told; everything still works
-//   pre_remove -> dax_dead     no new translation: direct_access answers enxio. Gate synchronized after
+//   pre_remove -> dax_dead     no new translation and no new pin: direct_access and pin answer enxio
+//   alive      -> dax_dead     the same, without warning: surprise removal
 //   dax_dead   -> disk_gone    fences and flushes answer eio
-//   disk_gone  -> unmapped     no pins are left (or the bound passed): the memory is gone
+//   disk_gone  -> unmapped     no pins are left: the memory is gone
 //
 // I1 While a thread is inside the gate and has seen alive or pre_remove, the memory it got stays readable.
 // I2 The object lives as long as its machine, so a stored Attachment* never dangles.
+// I3 A page has as many pins as pin() succeeded for it without an unpin(); none appears after advance(dax_dead).
+// I4 A Holder that release() has returned for is not called again, nor still being called.
 //
-// Threads: any. Calls that say "inside the gate" want the caller to hold a Gate::Reader of gate().
+// The gate and the state work together: a reader enters the gate and then reads the state, the remover changes the state
+// and then synchronizes the gate. Both are sequentially consistent, so one of the two sees the other.
+//
+// Threads: any. Calls that say "inside the gate" want the caller to hold a Gate::Reader of gate(); the others enter it
+// themselves where they need to. Locks: holder and pins have a lock of rank media each, held for a moment and never
+// together.
 #pragma once
 
 #include <atomic>
@@ -30,11 +38,13 @@
 DAXSIM_BEGIN
 
 enum class LifeState : std::uint8_t { alive, pre_remove, dax_dead, disk_gone, unmapped };
-// "ALIVE", "PRE_REMOVE", "DAX_DEAD", "DISK_GONE", "UNMAPPED".
+// "ALIVE", "PRE_REMOVE", "DAX_DEAD", "DISK_GONE", "UNMAPPED". Never null; allowed in the fault path.
 const char* life_state_name(LifeState state) noexcept;
 
 class Attachment {
  public:
+  // Owns `view`, which make_view() of `device` answered, and calls its memory the frames from `first` on. `events`
+  // outlives the attachment.
   Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> view, Pfn first, std::uint32_t dev,
              EventStream& events);
   ~Attachment();
@@ -49,53 +59,68 @@ class Attachment {
   [[nodiscard]] Pfn first_pfn() const noexcept { return first_; }
   // (major << 20) | minor, as the kernel's dev_t; for events.
   [[nodiscard]] std::uint32_t dev() const noexcept { return dev_; }
-  [[nodiscard]] LifeState state() const noexcept { return state_.load(std::memory_order_acquire); }
+  [[nodiscard]] LifeState state() const noexcept { return state_.load(std::memory_order_seq_cst); }
   [[nodiscard]] Gate& gate() noexcept { return gate_; }
   [[nodiscard]] DaxDevice& view() noexcept { return *view_; }
 
-  // Page offset on the device to memory (F6, 5.17+). The answer may be shorter than asked, never empty.
+  // Page offset on the device to memory (F6, 5.17+). The answer may be shorter than asked, never empty, and never reaches
+  // beyond the end of the device.
   // Errors: Errno::enxio (dead), Errno::einval (pages is 0), Errno::erange (page beyond the end), and those of
   // DaxDevice::direct_access. Context: fault path, inside the gate. Emits dax_direct_access.
   Result<Memory> direct_access(Pgoff page, std::uint64_t pages, DaxMode mode = DaxMode::access) noexcept;
 
   // dax_flush: no-op without a write cache. Works until disk_gone, as the kernel's does (no liveness check, F5.3).
-  // Errors: Errno::eio (disk gone), Errno::erange, and those of DaxDevice::flush. Context: fault path. Emits dax_flush.
+  // Errors: Errno::eio (disk gone), Errno::erange (beyond the end), and those of DaxDevice::flush. Context: fault path.
+  // Emits dax_flush.
   Result<void> flush(ByteRange bytes) noexcept;
 
   // The device's cache flush. Errors: Errno::eio (disk gone). Context: fault path. Emits blkdev_issue_flush.
   Result<void> fence() noexcept;
 
-  // Metadata and pwrite: enter the gate themselves. write() and zero() are cache-bypassing copies (F5.6): the bytes are
-  // in the unfenced log at once and a fence makes them durable. `to`/`from` are not user memory.
-  // Errors: Errno::enxio (dead), Errno::erange, Errno::ehwpoison, and those of flush. Context: fault path.
+  // Metadata and pwrite. write() and zero() are cache-bypassing copies (F5.6): the bytes are in the unfenced log at once,
+  // whatever the write-cache flag says, and a fence makes them durable. `to`/`from` are not user memory. No events: the
+  // caller knows what the copy is for. On an error part of the bytes may have been copied.
+  // Errors: Errno::enxio (dead), Errno::erange (beyond the end), and those of DaxDevice::direct_access and flush.
+  // Context: fault path.
   Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept;
   Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept;
   Result<void> zero(ByteRange bytes) noexcept;
 
   // One holder at a time. Errors: Errno::ebusy (claimed), Errno::enxio (not alive).
   Result<void> claim(Holder& holder) noexcept;
-  // Waits until a notification that is under way has returned. Context: may wait.
+  // Waits until a notification that is under way has returned; nothing happens when `holder` is not the holder.
+  // Context: may wait; not from inside the notification, which would wait for itself.
   void release(Holder& holder) noexcept;
 
-  // Pins: get_user_pages on these device pages (F9). pin() fails with enxio once the device is not alive.
+  // Pins: get_user_pages on these device pages (F9). Not for the fault path: pinning allocates.
+  // Errors: Errno::enxio (dead), Errno::erange (beyond the end).
   Result<void> pin(Pgoff page) noexcept;
+  // Takes one pin of `page` back, and wakes who waits for the last. Precondition: it is pinned.
   void unpin(Pgoff page) noexcept;
-  // First pinned page in the range, or none.
+  // True when a page in the range is pinned; `*busy` is then the first of them.
   [[nodiscard]] bool find_pinned(PageRange pages, Pgoff* busy) noexcept;
   // Waits until `page` has no pin. Errors: Errno::eintr (interrupted). Context: no lock of rank mm or above.
   Result<void> wait_unpinned(Pgoff page) noexcept;
+  // All pins of all pages.
   [[nodiscard]] std::uint64_t pins() noexcept;
 
-  // Removal and power cut, called by the machine in the order above; each edge once. advance() to dax_dead synchronizes
-  // the gate; to unmapped it gives the memory back. Context: may wait for gate readers; no locks held.
-  // Errors: Errno::einval (not a later state).
+  // Removal and power cut, called by the machine along the edges above. From dax_dead on each edge waits until every
+  // thread that entered the gate before it has left; unmapped then gives the memory back (DaxDevice::unmap).
+  // Errors: Errno::einval (no such edge from here; nothing happened). Context: may wait for gate readers; not inside the
+  // gate, no locks held. Emits kill_dax, disk_gone, memunmap_pages.
   Result<void> advance(LifeState next);
-  // Tells the holder, if any: pre_remove while alive, failure otherwise. Errors: Errno::eopnotsupp (no holder), or the
-  // holder's. Context: may wait.
+  // Tells the holder: pre_remove in alive and pre_remove, failure of all bytes from dax_dead on.
+  // Errors: Errno::eopnotsupp (no holder, and then no event), or the holder's. Context: may wait; no locks held. Emits
+  // dax_holder_notify_failure with what the holder answered.
   Result<void> notify_holder();
 
  private:
   struct Pins;
+  void emit(Event event) noexcept;
+  [[nodiscard]] bool inside(ByteRange bytes) const noexcept;
+  Result<Memory> translate(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept;
+  template <class Copy>
+  Result<void> for_each_run(ByteRange bytes, Copy copy) noexcept;
 
   const std::shared_ptr<Device> device_;
   const std::unique_ptr<DaxDevice> view_;
@@ -104,8 +129,9 @@ class Attachment {
   EventStream& events_;
   std::atomic<LifeState> state_{LifeState::alive};
   Gate gate_;
-  Mutex holder_lock_{LockRank::machine};
+  Mutex holder_lock_{LockRank::media};
   Holder* holder_ DAXSIM_GUARDED_BY(holder_lock_) = nullptr;
+  std::uint32_t notifiers_ DAXSIM_GUARDED_BY(holder_lock_) = 0;  // threads that are telling a holder
   const std::unique_ptr<Pins> pins_;
 };
 

@@ -21,7 +21,7 @@ DAXSIM_BEGIN
 // Memory behind a range of device pages: contiguous, `pages` long.
 struct Memory {
   std::byte* kaddr = nullptr;    // in the library's own mapping of the device (the direct map)
-  Pfn pfn;                       // filled in by Attachment
+  Pfn pfn{};                     // filled in by Attachment
   std::uint64_t pages = 0;
   int fd = -1;                   // the host file that holds these pages, for live mappings; owned by the device
   std::uint64_t fd_offset = 0;   // bytes

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // MemoryMap: which attachment a page frame number belongs to. PFNs are handed out upwards and never reused unless asked
-// for by number, so a stale PFN stays recognisable. Threads: any; lookups are allowed in the fault path.
+// for by number, so a stale PFN stays recognisable.
+//
+// I1 Live ranges (reserved and not unbound) do not overlap, and each owns whole PMDs.
+// I2 reserve() without a number answers frames that no range ever had.
+//
+// Threads: any. Every call takes the lock of rank media, never waits, and is allowed in the fault path.
 #pragma once
 
 #include <array>
@@ -19,25 +24,28 @@ class Attachment;
 class MemoryMap {
  public:
   static constexpr unsigned kMaxRanges = 64;
-  static constexpr Pfn kFirst{0x48000};  // 2 MiB aligned, above the zero pages
+  static constexpr Pfn kFirst{0x48000};                // 2 MiB aligned, above the zero pages
+  static constexpr Pfn kEnd{std::uint64_t{1} << 40};  // 52 bits of physical address
 
-  // Reserves `pages` frames, PMD aligned, or exactly at `at`. Errors: Errno::ebusy (`at` overlaps a live range),
-  // Errno::einval (`at` is not PMD aligned), Errno::enospc (kMaxRanges).
+  // Reserves `pages` frames, PMD aligned, or exactly at `at`; they resolve to nothing until bind().
+  // Errors: Errno::ebusy (`at` overlaps a live range), Errno::einval (`at` is not PMD aligned or the range is not inside
+  // [kFirst, kEnd); pages is 0 or more than that), Errno::enospc (kMaxRanges live ranges, or no frames left above).
   Result<Pfn> reserve(std::uint64_t pages, std::optional<Pfn> at = {}) noexcept;
-  // Makes the range resolvable / not resolvable any more (its frames stay reserved).
+  // Makes the range that reserve() answered `first` for resolvable.
   void bind(Pfn first, Attachment& attachment) noexcept;
+  // Ends the range: it resolves to nothing, and only reserve(at) hands out its frames again. Unknown ranges are fine.
   void unbind(Pfn first) noexcept;
 
   struct Place {
     Attachment* attachment = nullptr;  // null: no such memory
-    Pgoff page;                        // device page
+    Pgoff page{};                      // device page
   };
   [[nodiscard]] Place find(Pfn pfn) noexcept;
 
  private:
   struct Range {
-    Pfn first;
-    std::uint64_t pages = 0;
+    Pfn first{};
+    std::uint64_t pages = 0;  // of the device; the rest of the last PMD resolves to nothing
     Attachment* attachment = nullptr;
   };
   Mutex lock_{LockRank::media};

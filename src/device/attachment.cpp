@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "daxsim/device/attachment.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstring>
+#include <map>
+#include <utility>
+
+DAXSIM_BEGIN
+namespace {
+
+// MF_MEM_PRE_REMOVE: the notice of a removal that has not happened yet (F7.2).
+constexpr std::uint32_t kPreRemoveNotice = 0x80;
+
+std::int64_t kernel_result(const Result<void>& result) noexcept {
+  return result.ok() ? 0 : -static_cast<std::int64_t>(result.error());
+}
+
+// Copies between the library's memory and the direct map, one aligned word at a time where it can: a flush may read the
+// same lines, and a reader of the media must not see less than 8 bytes torn.
+using Word = std::uint64_t;
+
+bool word_aligned(const std::byte* at) noexcept { return reinterpret_cast<std::uintptr_t>(at) % sizeof(Word) == 0; }
+
+template <class Piece>
+void store_piece(std::byte* to, const std::byte* from) noexcept {
+  Piece value{};
+  std::memcpy(&value, from, sizeof(Piece));
+  __atomic_store_n(reinterpret_cast<Piece*>(to), value, __ATOMIC_RELAXED);
+}
+template <class Piece>
+void load_piece(std::byte* to, const std::byte* from) noexcept {
+  const Piece value = __atomic_load_n(reinterpret_cast<const Piece*>(from), __ATOMIC_RELAXED);
+  std::memcpy(to, &value, sizeof(Piece));
+}
+
+void copy_to_memory(std::byte* to, const std::byte* from, std::uint64_t length) noexcept {
+  while (length != 0) {
+    const bool word = word_aligned(to) && length >= sizeof(Word);
+    word ? store_piece<Word>(to, from) : store_piece<std::uint8_t>(to, from);
+    const std::uint64_t done = word ? sizeof(Word) : 1;
+    to += done;
+    from += done;
+    length -= done;
+  }
+}
+void copy_from_memory(std::byte* to, const std::byte* from, std::uint64_t length) noexcept {
+  while (length != 0) {
+    const bool word = word_aligned(from) && length >= sizeof(Word);
+    word ? load_piece<Word>(to, from) : load_piece<std::uint8_t>(to, from);
+    const std::uint64_t done = word ? sizeof(Word) : 1;
+    to += done;
+    from += done;
+    length -= done;
+  }
+}
+
+}  // namespace
+
+const char* life_state_name(LifeState state) noexcept {
+  static constexpr std::array<const char*, 5> kNames{"ALIVE", "PRE_REMOVE", "DAX_DEAD", "DISK_GONE", "UNMAPPED"};
+  return kNames[static_cast<unsigned>(state)];
+}
+
+struct Attachment::Pins {
+  Mutex lock{LockRank::media};
+  std::map<Pgoff, std::uint64_t> count DAXSIM_GUARDED_BY(lock);
+  std::uint64_t total DAXSIM_GUARDED_BY(lock) = 0;
+};
+
+Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> view, Pfn first, std::uint32_t dev,
+                       EventStream& events)
+    : device_(std::move(device)),
+      view_(std::move(view)),
+      first_(first),
+      dev_(dev),
+      events_(events),
+      pins_(std::make_unique<Pins>()) {}
+
+Attachment::~Attachment() = default;
+
+void Attachment::emit(Event event) noexcept {
+  event.dev = dev_;
+  events_.emit(event);
+}
+
+bool Attachment::inside(ByteRange bytes) const noexcept {
+  return bytes.offset <= size() && bytes.length <= size() - bytes.offset;
+}
+
+Result<Memory> Attachment::translate(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept {
+  if (state() >= LifeState::dax_dead) {
+    return Errno::enxio;
+  }
+  if (pages == 0) {
+    return Errno::einval;
+  }
+  if (page.value >= this->pages()) {
+    return Errno::erange;
+  }
+  auto memory = view_->direct_access(page, std::min(pages, this->pages() - page.value), mode);
+  if (memory.ok()) {
+    memory->pfn = first_ + page.value;
+  }
+  return memory;
+}
+
+Result<Memory> Attachment::direct_access(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept {
+  auto memory = translate(page, pages, mode);
+  emit({.type = EventType::dax_direct_access,
+        .pgoff = page,
+        .last = pages,
+        .pfn = memory.ok() ? memory->pfn : Pfn{},
+        .ret = memory.ok() ? static_cast<std::int64_t>(memory->pages) : -static_cast<std::int64_t>(memory.error())});
+  return memory;
+}
+
+Result<void> Attachment::flush(ByteRange bytes) noexcept {
+  const Gate::Reader reader(gate_);
+  if (state() >= LifeState::disk_gone) {
+    return Errno::eio;
+  }
+  if (!inside(bytes)) {
+    return Errno::erange;
+  }
+  emit({.type = EventType::dax_flush, .pfn = first_ + page_of(bytes.offset).value, .length = bytes.length});
+  if (!capabilities().write_cache) {
+    return {};
+  }
+  return view_->flush(bytes);
+}
+
+Result<void> Attachment::fence() noexcept {
+  const Gate::Reader reader(gate_);
+  Result<void> result;
+  if (state() >= LifeState::disk_gone) {
+    result = Errno::eio;
+  } else {
+    view_->fence();
+  }
+  emit({.type = EventType::blkdev_issue_flush, .ret = kernel_result(result)});
+  return result;
+}
+
+template <class Copy>
+Result<void> Attachment::for_each_run(ByteRange bytes, Copy copy) noexcept {
+  if (state() >= LifeState::dax_dead) {
+    return Errno::enxio;
+  }
+  if (!inside(bytes)) {
+    return Errno::erange;
+  }
+  for (std::uint64_t done = 0; done < bytes.length;) {
+    const std::uint64_t offset = bytes.offset + done;
+    const std::uint64_t skip = offset % kPageSize;
+    const std::uint64_t left = bytes.length - done;
+    DAXSIM_TRY(const Memory memory, translate(page_of(offset), pages_for(skip + left), DaxMode::access));
+    const std::uint64_t length = std::min(left, (memory.pages << kPageShift) - skip);
+    copy(memory.kaddr + skip, done, length);
+    done += length;
+  }
+  return {};
+}
+
+Result<void> Attachment::read(std::uint64_t offset, std::span<std::byte> to) noexcept {
+  const Gate::Reader reader(gate_);
+  return for_each_run({offset, to.size()}, [to](const std::byte* memory, std::uint64_t done, std::uint64_t length) {
+    copy_from_memory(to.data() + done, memory, length);
+  });
+}
+
+Result<void> Attachment::write(std::uint64_t offset, std::span<const std::byte> from) noexcept {
+  const Gate::Reader reader(gate_);
+  const ByteRange bytes{offset, from.size()};
+  DAXSIM_TRY_VOID(for_each_run(bytes, [from](std::byte* memory, std::uint64_t done, std::uint64_t length) {
+    copy_to_memory(memory, from.data() + done, length);
+  }));
+  // Past the cache, so whatever the write-cache flag says.
+  return view_->flush(bytes);
+}
+
+Result<void> Attachment::zero(ByteRange bytes) noexcept {
+  static constexpr std::array<std::byte, kPageSize> kZeroes{};
+  const Gate::Reader reader(gate_);
+  DAXSIM_TRY_VOID(for_each_run(bytes, [](std::byte* memory, std::uint64_t, std::uint64_t length) {
+    for (std::uint64_t at = 0; at < length; at += kZeroes.size()) {
+      copy_to_memory(memory + at, kZeroes.data(), std::min(length - at, kZeroes.size()));
+    }
+  }));
+  return view_->flush(bytes);
+}
+
+Result<void> Attachment::claim(Holder& holder) noexcept {
+  const Gate::Reader reader(gate_);
+  if (state() != LifeState::alive) {
+    return Errno::enxio;
+  }
+  const MutexLock guard(holder_lock_);
+  if (holder_ != nullptr) {
+    return Errno::ebusy;
+  }
+  holder_ = &holder;
+  return {};
+}
+
+void Attachment::release(Holder& holder) noexcept {
+  for (;;) {
+    // Queued before the test: the notifier counts itself out under the lock and wakes afterwards.
+    Waiter waiter({&holder_, 0}, WaitMode::shared);
+    waiter.enqueue();
+    {
+      const MutexLock guard(holder_lock_);
+      if (holder_ == &holder) {
+        holder_ = nullptr;
+      }
+      if (notifiers_ == 0) {
+        return;
+      }
+    }
+    waiter.wait();
+  }
+}
+
+Result<void> Attachment::notify_holder() {
+  Holder* holder = nullptr;
+  {
+    // The holder is read once, and cannot go while it is counted as being told (F7, B26).
+    const MutexLock guard(holder_lock_);
+    if (holder_ == nullptr) {
+      return Errno::eopnotsupp;
+    }
+    holder = holder_;
+    ++notifiers_;
+  }
+  const bool works = state() < LifeState::dax_dead;
+  const Result<void> result = works ? holder->pre_remove(*this) : holder->failure(*this, {0, size()});
+  emit({.type = EventType::dax_holder_notify_failure,
+        .flags = works ? kPreRemoveNotice : 0,
+        .ret = kernel_result(result)});
+  {
+    const MutexLock guard(holder_lock_);
+    --notifiers_;
+  }
+  wake_waiters({&holder_, 0}, Wake::all);
+  return result;
+}
+
+Result<void> Attachment::pin(Pgoff page) noexcept {
+  // Inside the gate, so that whoever has seen advance(dax_dead) return sees the last of the pins.
+  const Gate::Reader reader(gate_);
+  if (state() >= LifeState::dax_dead) {
+    return Errno::enxio;
+  }
+  if (page.value >= pages()) {
+    return Errno::erange;
+  }
+  const MutexLock guard(pins_->lock);
+  ++pins_->count[page];
+  ++pins_->total;
+  return {};
+}
+
+void Attachment::unpin(Pgoff page) noexcept {
+  {
+    const MutexLock guard(pins_->lock);
+    const auto pinned = pins_->count.find(page);
+    assert(pinned != pins_->count.end() && "I3: unpin() without pin()");
+    if (pinned == pins_->count.end()) {
+      return;
+    }
+    --pins_->total;
+    if (--pinned->second != 0) {
+      return;
+    }
+    pins_->count.erase(pinned);
+  }
+  wake_waiters({this, page.value}, Wake::all);
+}
+
+bool Attachment::find_pinned(PageRange pages, Pgoff* busy) noexcept {
+  const MutexLock guard(pins_->lock);
+  const auto pinned = pins_->count.lower_bound(pages.first);
+  if (pinned == pins_->count.end() || !pages.contains(pinned->first)) {
+    return false;
+  }
+  *busy = pinned->first;
+  return true;
+}
+
+Result<void> Attachment::wait_unpinned(Pgoff page) noexcept {
+  for (;;) {
+    Waiter waiter({this, page.value}, WaitMode::shared);
+    waiter.enqueue();
+    {
+      const MutexLock guard(pins_->lock);
+      if (!pins_->count.contains(page)) {
+        return {};
+      }
+    }
+    DAXSIM_TRY_VOID(waiter.wait_interruptible());
+  }
+}
+
+std::uint64_t Attachment::pins() noexcept {
+  const MutexLock guard(pins_->lock);
+  return pins_->total;
+}
+
+Result<void> Attachment::advance(LifeState next) {
+  LifeState seen = state();
+  do {
+    const bool following = static_cast<unsigned>(next) == static_cast<unsigned>(seen) + 1;
+    const bool surprise = seen == LifeState::alive && next == LifeState::dax_dead;
+    if (!following && !surprise) {
+      return Errno::einval;
+    }
+  } while (!state_.compare_exchange_weak(seen, next));
+
+  switch (next) {
+    case LifeState::dax_dead:
+      emit({.type = EventType::kill_dax, .object = this});
+      gate_.synchronize();
+      break;
+    case LifeState::disk_gone:
+      emit({.type = EventType::disk_gone, .object = this});
+      gate_.synchronize();
+      break;
+    case LifeState::unmapped:
+      gate_.synchronize();
+      emit({.type = EventType::memunmap_pages,
+            .ret = static_cast<std::int64_t>(pins()),
+            .object = this});
+      view_->unmap();
+      break;
+    case LifeState::alive:
+    case LifeState::pre_remove:
+      break;
+  }
+  return {};
+}
+
+DAXSIM_END
