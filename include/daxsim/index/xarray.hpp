@@ -22,8 +22,8 @@
 //
 // I1 only values (bit 0 set) are stored; an entry covers [first, first + 2^order), first a multiple of 2^order.
 // I2 entries never overlap.
-// I3 every node holds something, and the root is no taller than its highest entry needs, except that it does not
-//    shrink below the level of an entry at offset 0. So the number of nodes follows from the content alone.
+// I3 every node holds something, and the tree is no taller than it has to be: the number of nodes follows from what is
+//    stored, not from how it came about.
 // I4 a node's mark is set exactly when one of its slots has it.
 // I5 a failed call leaves the tree as it was.
 #pragma once
@@ -67,8 +67,12 @@ class BasicXArray {
   // Without the lock these four are a snapshot that may be old when it is read.
   [[nodiscard]] bool empty() const noexcept { return pages() == 0; }
   // Page offsets covered by entries: the kernel's nrpages, 512 for a PMD.
-  [[nodiscard]] std::uint64_t pages() const noexcept { return pages_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t nodes() const noexcept { return nodes_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t pages() const noexcept {
+    return pages_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t nodes() const noexcept {
+    return nodes_.load(std::memory_order_relaxed);
+  }
   // True when any entry has the mark. O(1).
   [[nodiscard]] bool marked(Mark mark) const noexcept {
     return (root_marks_.load(std::memory_order_relaxed) & (1U << static_cast<unsigned>(mark))) != 0;
@@ -106,9 +110,12 @@ class BasicXArray {
 
   // Changed under lock_.
   Node* root_ DAXSIM_GUARDED_BY(lock_) = nullptr;
-  std::uint64_t freed_ DAXSIM_GUARDED_BY(lock_) = 0;  // nodes ever freed: tells a cursor that its node may be gone
-  Node* last_leaf_ DAXSIM_GUARDED_BY(lock_) = nullptr;     // the leaf that was used last, so that a new cursor
-  std::uint64_t last_leaf_at_ DAXSIM_GUARDED_BY(lock_) = 0;  // for page offsets near this need not descend
+  std::uint64_t freed_ DAXSIM_GUARDED_BY(lock_) =
+      0;  // nodes ever freed: tells a cursor that its node may be gone
+  Node* last_leaf_ DAXSIM_GUARDED_BY(lock_) =
+      nullptr;  // the leaf that was used last, so that a new cursor
+  std::uint64_t last_leaf_at_ DAXSIM_GUARDED_BY(lock_) =
+      0;  // for page offsets near this need not descend
 
   // Changed under lock_, read without.
   std::atomic<std::uint64_t> pages_{0};
@@ -123,26 +130,29 @@ class BasicXArray {
 template <unsigned shift>
 class BasicXCursor {
  public:
-  // `order` at most kMaxOrder; `index` is rounded down to a multiple of 2^order.
+  // `index` is rounded down to a multiple of 2^order. An order above kMaxOrder is an error of the cursor (einval).
   BasicXCursor(BasicXArray<shift>& array, Pgoff index, unsigned order = 0) noexcept
-      : array_(&array), index_(align(index.value, order)), next_(index_), order_(static_cast<std::uint8_t>(order)) {}
+      : array_(&array) {
+    set(index, order);
+  }
 
   Mutex& lock() noexcept DAXSIM_RETURN_CAPABILITY(array_->lock_) { return array_->lock_; }
 
   // A new place; also the end of an error.
   void set(Pgoff index, unsigned order = 0) noexcept {
-    index_ = align(index.value, order);
+    const bool valid = order <= kMaxOrder;
+    order_ = static_cast<std::uint8_t>(valid ? order : 0);
+    index_ = index.value & ~((std::uint64_t{1} << order_) - 1);
     next_ = index_;
-    order_ = static_cast<std::uint8_t>(order);
     exhausted_ = false;
-    error_ = {};
+    error_ = valid ? Errno{} : Errno::einval;
   }
 
   // Where the place is. After a find: inside the entry found, no lower than the search began.
   [[nodiscard]] Pgoff index() const noexcept { return {index_}; }
   [[nodiscard]] unsigned order() const noexcept { return order_; }
 
-  // The first failure of a store since set(); while it lasts, loads and finds return null and stores return it.
+  // The first failure since set(); while it lasts, loads and finds return null and stores return it.
   [[nodiscard]] Result<void> status() const noexcept {
     if (failed()) {
       return error_;
@@ -176,10 +186,14 @@ class BasicXCursor {
 
   // Stores at the place. An entry that covers the whole place is replaced as large as it is (it is not split), and
   // keeps its marks; smaller ones inside the place are replaced together, and the new entry has the marks of them all.
-  // Null erases what covers the place or lies inside, with its marks, and frees the nodes that become empty.
+  // Null erases.
   // Errors: Errno::enomem (sticky: the arena has no node; cannot happen where an entry covers the place, nor for
-  // null), Errno::einval (sticky: order above kMaxOrder, place ends beyond 2^64, or neither null nor a value).
+  // null), Errno::einval (sticky: neither null nor a value).
   Result<void> store(Entry entry) noexcept DAXSIM_REQUIRES(array_->lock_);
+
+  // Removes what covers the place or lies inside, with its marks, and frees the nodes that become empty. Cannot fail;
+  // does nothing on a cursor that has failed.
+  void erase() noexcept DAXSIM_REQUIRES(array_->lock_);
 
   // Of the entry that covers the whole place. Without one there is nothing to mark, and marked() is false.
   void set_mark(Mark mark) noexcept DAXSIM_REQUIRES(array_->lock_);
@@ -191,34 +205,34 @@ class BasicXCursor {
   // means that the range is done. Otherwise drop and retake the lock if you like, and call again:
   //   while (cursor.tag_range(last, Mark::dirty, Mark::towrite, kTagBatch) == kTagBatch) { unlock; lock; }
   // batch > 0.
-  std::uint64_t tag_range(Pgoff last, Mark from, Mark to, unsigned batch) noexcept DAXSIM_REQUIRES(array_->lock_);
+  std::uint64_t tag_range(Pgoff last, Mark from, Mark to, unsigned batch) noexcept
+      DAXSIM_REQUIRES(array_->lock_);
 
  private:
   using Array = BasicXArray<shift>;
   using Node = typename Array::Node;
 
-  static constexpr std::uint64_t align(std::uint64_t index, unsigned order) noexcept {
-    return order > kMaxOrder ? index : index & ~((std::uint64_t{1} << order) - 1);
-  }
+  [[nodiscard]] unsigned level_of_place() const noexcept { return order_ / shift * shift; }
 
+  Node* start(std::uint64_t index, unsigned level) noexcept DAXSIM_REQUIRES(array_->lock_);
   // The node where the way to the place ends, at the level of its order or above; node_, offset_ and at_ name it.
   // Returns the slot's word; 0 with node_ null when the root does not reach so far.
   std::uint64_t descend() noexcept DAXSIM_REQUIRES(array_->lock_);
-  // What load() answers when the place is larger than the slot where descend() ended.
-  Entry judge_range(std::uint64_t word) noexcept DAXSIM_REQUIRES(array_->lock_);
+  // What that word means for the whole place: load()'s answer.
+  Entry judge(std::uint64_t word) noexcept DAXSIM_REQUIRES(array_->lock_);
   // The first entry of [from, last] whose bit is set in bitmap `which` (a mark, or presence); 0 when none.
-  std::uint64_t scan(std::uint64_t from, std::uint64_t last, unsigned which) noexcept DAXSIM_REQUIRES(array_->lock_);
+  std::uint64_t scan(std::uint64_t from, std::uint64_t last, unsigned which) noexcept
+      DAXSIM_REQUIRES(array_->lock_);
   Entry find_bit(std::uint64_t last, unsigned which) noexcept DAXSIM_REQUIRES(array_->lock_);
   bool make_path() noexcept DAXSIM_REQUIRES(array_->lock_);
-  void replace_range(std::uint64_t word) noexcept DAXSIM_REQUIRES(array_->lock_);
-  void erase_range() noexcept DAXSIM_REQUIRES(array_->lock_);
-  void prune(Node* node) noexcept DAXSIM_REQUIRES(array_->lock_);
+  std::uint64_t empty_slots(unsigned count) noexcept DAXSIM_REQUIRES(array_->lock_);
+  void prune() noexcept DAXSIM_REQUIRES(array_->lock_);
   Result<void> fail(Errno error) noexcept;
 
   Array* array_;
-  std::uint64_t index_;  // the place
-  std::uint64_t next_;   // where the next find begins
-  std::uint8_t order_;
+  std::uint64_t index_ = 0;  // the place
+  std::uint64_t next_ = 0;   // where the next find begins
+  std::uint8_t order_ = 0;
   bool exhausted_ = false;  // the last find ended at the highest page offset
 
   // Where the cursor stands; node_ is null, or was reached when the array had freed `freed_` nodes.
