@@ -8,7 +8,6 @@ set(DAXSIM_WARNINGS
   -Wextra
   -Wpedantic
   -Wshadow
-  -Wnon-virtual-dtor
   -Woverloaded-virtual
   -Wcast-align
   -Wcast-qual
@@ -28,7 +27,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     list(APPEND DAXSIM_WARNINGS -Wno-restrict)
   endif()
 elseif(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-  list(APPEND DAXSIM_WARNINGS -Wthread-safety -Wimplicit-fallthrough)
+  # -Wnon-virtual-dtor here only: GCC's also refuses a protected destructor as soon as the class has a friend.
+  list(APPEND DAXSIM_WARNINGS -Wthread-safety -Wimplicit-fallthrough -Wnon-virtual-dtor)
   # Two rules of GCC's -Wconversion, which has them in -Wsign-conversion only for C++.
   list(APPEND DAXSIM_PRODUCT_WARNINGS -Wno-sign-conversion -Wno-implicit-int-float-conversion)
 endif()
