@@ -5,6 +5,8 @@
 // i_mmap_lock guards the list of areas; the index has its own (XArray::lock). Entry locks are bits in the index.
 #pragma once
 
+#include <cstdint>
+
 #include "daxsim/base/arena.hpp"
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/sync.hpp"
@@ -16,6 +18,9 @@
 DAXSIM_BEGIN
 
 class Inode;
+
+// Whether write_protect() reaches areas that map the pages by a PMD (B2: kernels once left those writable).
+enum class PmdMappings : std::uint8_t { leave, protect };
 
 class AddressSpace {
  public:
@@ -34,7 +39,7 @@ class AddressSpace {
   void insert(Vma& vma) noexcept;
   void remove(Vma& vma) noexcept;
 
-  // Calls `visit(Vma&)` for each area that overlaps `pages`, under i_mmap_lock shared.
+  // Calls `visit(Vma&)` for each area that overlaps `pages`, under i_mmap_lock shared, in no particular order.
   template <class Visit>
   void for_each_vma(PageRange pages, Visit&& visit) noexcept {
     const SharedLock guard(i_mmap_lock_);
@@ -46,8 +51,9 @@ class AddressSpace {
   }
   // unmap_mapping_pages: takes the pages out of every area. Emits unmap_mapping_pages. Fault path.
   void unmap_pages(PageRange pages, EvenCows even_cows) noexcept;
-  // Write-protects the pages in every area; returns how many entries were writable. Fault path.
-  std::uint64_t write_protect(PageRange pages) noexcept;
+  // Makes the pages read-only in every area; returns how many page-table entries were writable. Emits pfn_mkclean_range
+  // for each area. Fault path.
+  std::uint64_t write_protect(PageRange pages, PmdMappings pmd_mappings = PmdMappings::protect) noexcept;
 
  private:
   Inode& host_;

@@ -39,8 +39,19 @@ struct FileExtent {
   PageRange extent;             // the whole run around it, contiguous on the device; contains `pages`
   Attachment* device = nullptr;  // memory, unwritten: where
   Pgoff device_page;             // memory, unwritten: of pages.first
-  Memory memory;                 // memory: of pages.first, for pages.pages pages
+  // memory: of pages.first, for pages.pages pages. A file system on one device may leave it empty (memory.pages 0) after
+  // allocating: dax then asks the device itself (dax::generic_direct_access), at the moment the kernel would.
+  Memory memory;
 };
+
+// The highest byte offset of a file (the kernel's loff_t).
+inline constexpr std::uint64_t kLastFileByte = (std::uint64_t{1} << 63) - 1;
+// The last byte of a range that is not empty and may run past every file, as the whole-file range {0, 2^64 - 1} does.
+constexpr std::uint64_t last_byte(ByteRange bytes) noexcept {
+  return bytes.offset > kLastFileByte || bytes.length - 1 > kLastFileByte - bytes.offset
+             ? kLastFileByte
+             : bytes.offset + (bytes.length - 1);
+}
 
 enum class Datasync : std::uint8_t { no, yes };
 

@@ -41,6 +41,9 @@ class OpenFile {
   Result<void> fsync_range(ByteRange bytes, Datasync datasync);
 
  private:
+  // What every modifying call asks first. Errors: Errno::eio, Errno::eshutdown, Errno::ebadf.
+  [[nodiscard]] Result<void> may_modify() const noexcept;
+
   const std::shared_ptr<SuperBlock> super_block_;
   const std::shared_ptr<Inode> inode_;
   const OpenMode mode_;

@@ -61,7 +61,8 @@ class SuperBlock {
   virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
   // Ascending by name.
   virtual Result<std::vector<DirectoryEntry>> list() = 0;
-  // sync(2): SYNC_ALL write-back of all files, then metadata.
+  // sync(2): SYNC_ALL write-back of all files, then metadata. Teardown calls it with freeze_lock held exclusively, so it
+  // takes no lock of rank freeze or below.
   virtual Result<void> sync() = 0;
   // Errors: Errno::ebusy (a file is open or mapped). After success or after shutdown the object only waits for its end.
   virtual Result<void> unmount() = 0;
