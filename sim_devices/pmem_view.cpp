@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pmem_view.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <utility>
+
+#include "daxsim/base/random.hpp"
+
+DAXSIM_BEGIN
+namespace sim {
+namespace {
+
+constexpr std::uint64_t kLinesPerPage = kPageSize / kCacheLine;
+static_assert(kLinesPerPage == 64, "the lines of a page are the bits of a word");
+
+// The most pages of one answer, so that who asks for "all" does not make the whole device exist.
+constexpr std::uint64_t kMaxPages = 4096;
+
+constexpr std::uint64_t chunk_of(std::uint64_t page) noexcept { return page / kPagesPerChunk; }
+
+std::uint64_t load(const std::uint64_t* word) noexcept { return __atomic_load_n(word, __ATOMIC_RELAXED); }
+
+UnfencedLog::Line load_line(const std::uint64_t* from) noexcept {
+  UnfencedLog::Line line;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    line[i] = load(from + i);
+  }
+  return line;
+}
+
+// Each word whole, so that neither a killed process nor a reader of the file sees less than 8 bytes torn.
+void store_line(std::uint64_t* to, const UnfencedLog::Line& line) noexcept {
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    __atomic_store_n(to + i, line[i], __ATOMIC_RELAXED);
+  }
+}
+
+// The lines of `page` that have a byte in `bytes`, as bits.
+std::uint64_t lines_in(std::uint64_t page, ByteRange bytes) noexcept {
+  const std::uint64_t start = page * kPageSize;
+  const std::uint64_t first = bytes.offset > start ? (bytes.offset - start) / kCacheLine : 0;
+  const std::uint64_t last = std::min(bytes.end() - start - 1, kPageSize - 1) / kCacheLine;
+  return (~std::uint64_t{0} << first) & (~std::uint64_t{0} >> (kLinesPerPage - 1 - last));
+}
+
+}  // namespace
+
+PmemView::PmemView(std::shared_ptr<PmemMedia> media, PersistenceDomain domain, Arena& arena) noexcept
+    : media_(std::move(media)), domain_(domain), log_(arena) {}
+
+Result<std::unique_ptr<DaxDevice>> PmemView::create(std::shared_ptr<PmemMedia> media, PersistenceDomain domain,
+                                                    Arena& arena) {
+  DAXSIM_TRY_VOID(media->take_view());
+  // From here on the view's destructor gives it back.
+  std::unique_ptr<PmemView> view(new PmemView(std::move(media), domain, arena));
+  const std::uint64_t size = view->media_->size();
+  DAXSIM_TRY(view->touched_, PageSet::create(pages_for(size)));
+  {
+    const MutexLock guard(view->fill_lock_);
+    DAXSIM_TRY(view->loaded_, PageSet::create(chunk_of(pages_for(size))));
+  }
+  view->memory_file_ = Descriptor(::memfd_create("daxsim-pmem", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!view->memory_file_.is_open()) {
+    return from_host_errno(errno);
+  }
+  DAXSIM_TRY_VOID(grow(view->memory_file_, size));
+  // The descriptor is handed out: nobody can take the pages away from under our mapping by it.
+  if (::fcntl(view->memory_file_.number(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    return from_host_errno(errno);
+  }
+  DAXSIM_TRY(view->memory_, Region::shared(size, view->memory_file_));
+  return view;
+}
+
+PmemView::~PmemView() {
+  if (!gone_ && memory_.data() != nullptr) {
+    for_each_touched({0, media_->size()}, [this](std::uint64_t page, std::uint64_t) {
+      std::uint64_t lines = changed_lines(page);
+      if (lines != 0 && media_->reserve(chunk_of(page)).ok()) {
+        for (; lines != 0; lines &= lines - 1) {
+          const std::uint64_t offset = page * kPageSize + kCacheLine * static_cast<unsigned>(std::countr_zero(lines));
+          store_line(media_->line(offset), load_line(line_of_view(offset)));
+        }
+      }
+    });
+  }
+  media_->return_view();
+}
+
+std::uint64_t* PmemView::line_of_view(std::uint64_t offset) const noexcept {
+  return reinterpret_cast<std::uint64_t*>(memory_.data() + offset);
+}
+
+Result<Memory> PmemView::direct_access(Pgoff page, std::uint64_t pages, DaxMode) noexcept {
+  assert(page.value < touched_.bound() && pages != 0);
+  pages = std::min({pages, kMaxPages, touched_.bound() - page.value});
+  if (!touched_.test_all(page.value, pages)) {
+    DAXSIM_TRY_VOID(touch(page, pages));
+  }
+  return Memory{.kaddr = memory_.data() + byte_of(page),
+                .pages = pages,
+                .fd = memory_file_.number(),
+                .fd_offset = byte_of(page)};
+}
+
+Result<void> PmemView::touch(Pgoff page, std::uint64_t pages) noexcept {
+  const MutexLock guard(fill_lock_);
+  for (std::uint64_t chunk = chunk_of(page.value); chunk <= chunk_of(page.value + pages - 1); ++chunk) {
+    if (!loaded_.test(chunk)) {
+      DAXSIM_TRY_VOID(media_->load(chunk, memory_.data() + chunk * kChunkSize));
+      loaded_.insert(chunk);
+    }
+  }
+  // The holes exist from now on, too.
+  int error = EINTR;
+  while (error == EINTR) {
+    const int done = ::fallocate(memory_file_.number(), 0, static_cast<off_t>(byte_of(page)),
+                                 static_cast<off_t>(pages * kPageSize));
+    error = done == 0 ? 0 : errno;
+  }
+  if (error != 0) {
+    return Errno::enomem;
+  }
+  for (std::uint64_t i = 0; i < pages; ++i) {
+    touched_.insert(page.value + i);
+  }
+  return {};
+}
+
+// The lines of a touched page that differ from the media, as bits.
+std::uint64_t PmemView::changed_lines(std::uint64_t page) const noexcept {
+  const std::uint64_t* view = line_of_view(page * kPageSize);
+  const std::uint64_t* media = media_->line(page * kPageSize);
+  std::uint64_t changed = 0;
+  for (unsigned line = 0; line < kLinesPerPage; ++line) {
+    std::uint64_t difference = 0;
+    for (std::uint64_t i = 0; i < kWordsPerLine; ++i) {
+      difference |= load(view++) ^ load(media++);
+    }
+    changed |= std::uint64_t{difference != 0} << line;
+  }
+  return changed;
+}
+
+// Calls visit(page, lines) for the touched pages of `bytes`, ascending; the lines of the page that `bytes` has, as bits.
+template <class Visit>
+void PmemView::for_each_touched(ByteRange bytes, Visit visit) const {
+  if (bytes.length == 0) {
+    return;
+  }
+  assert(bytes.offset < media_->size() && bytes.length <= media_->size() - bytes.offset);
+  const PageRange pages = pages_of(bytes);
+  for (std::uint64_t page = touched_.next(pages.first.value); page < pages.end().value;
+       page = touched_.next(page + 1)) {
+    visit(page, lines_in(page, bytes));
+  }
+}
+
+Result<void> PmemView::flush(ByteRange bytes) noexcept {
+  // All blocks before the first line, so that a full disk leaves everything as it was.
+  Result<void> result;
+  for_each_touched(bytes, [this, &result](std::uint64_t page, std::uint64_t lines) {
+    if (result.ok() && !media_->reserved(chunk_of(page)) && (changed_lines(page) & lines) != 0) {
+      result = media_->reserve(chunk_of(page));
+    }
+  });
+  DAXSIM_TRY_VOID(result);
+  for_each_touched(bytes, [this, &result](std::uint64_t page, std::uint64_t lines) {
+    // Without blocks still: it was clean, and what was stored since is not for this flush to move.
+    if (!result.ok() || !media_->reserved(chunk_of(page))) {
+      return;
+    }
+    if (const std::uint64_t changed = changed_lines(page) & lines; changed != 0) {
+      result = move_lines(page, changed);
+    }
+  });
+  return result;
+}
+
+Result<void> PmemView::move_lines(std::uint64_t page, std::uint64_t lines) noexcept {
+  const MutexLock guard(log_lock_);
+  for (; lines != 0; lines &= lines - 1) {
+    const std::uint64_t line = page * kLinesPerPage + static_cast<unsigned>(std::countr_zero(lines));
+    std::uint64_t* const media = media_->line(line * kCacheLine);
+    const Line now = load_line(line_of_view(line * kCacheLine));
+    const Line old = load_line(media);
+    if (now == old) {
+      continue;  // another flush was faster
+    }
+    // With the caches inside the persistence domain there is nothing to choose from at a power cut.
+    if (domain_ == PersistenceDomain::adr && !log_.append({line, old})) {
+      return Errno::enomem;
+    }
+    store_line(media, now);
+  }
+  return {};
+}
+
+void PmemView::fence() noexcept {
+  const MutexLock guard(log_lock_);
+  log_.clear();
+}
+
+std::uint64_t PmemView::dirty_lines(ByteRange bytes) noexcept {
+  std::uint64_t count = 0;
+  for_each_touched(bytes, [this, &count](std::uint64_t page, std::uint64_t lines) {
+    count += static_cast<unsigned>(std::popcount(changed_lines(page) & lines));
+  });
+  return count;
+}
+
+// The log, by line, oldest first. Memory is allocated outside the lock: the program's allocator may itself live on a
+// mapping of this device.
+PmemView::Records PmemView::copy_log() {
+  Records records;
+  for (bool complete = false; !complete;) {
+    std::uint64_t needed = 0;
+    {
+      const MutexLock guard(log_lock_);
+      needed = log_.size();
+      complete = needed <= records.capacity();
+      if (complete) {
+        log_.for_each([&records](const UnfencedLog::Record& record) { records.push_back(record); });
+      }
+    }
+    records.reserve(needed);
+  }
+  std::stable_sort(records.begin(), records.end(),
+                   [](const auto& left, const auto& right) { return left.line < right.line; });
+  return records;
+}
+
+// The lines with a choice, ascending: those of the log merged with those that differ.
+std::vector<PmemView::Pending> PmemView::histories(const Records& records) const {
+  std::vector<Pending> pending;
+  std::uint64_t next = 0;  // record
+  const auto take_flushed_until = [&](std::uint64_t line) {
+    while (next < records.size() && records[next].line <= line) {
+      if (pending.empty() || pending.back().line != records[next].line) {
+        pending.push_back({.line = records[next].line, .first = next});
+      }
+      ++pending.back().flushes;
+      ++next;
+    }
+  };
+  for_each_touched({0, media_->size()}, [&](std::uint64_t page, std::uint64_t) {
+    for (std::uint64_t lines = changed_lines(page); lines != 0; lines &= lines - 1) {
+      const std::uint64_t line = page * kLinesPerPage + static_cast<unsigned>(std::countr_zero(lines));
+      take_flushed_until(line);
+      if (pending.empty() || pending.back().line != line) {
+        pending.push_back({.line = line, .first = next});
+      }
+      pending.back().dirty = true;
+    }
+  });
+  take_flushed_until(~std::uint64_t{0});
+  return pending;
+}
+
+std::vector<LineHistory> PmemView::pending_lines() {
+  std::vector<LineHistory> lines;
+  if (domain_ == PersistenceDomain::eadr) {
+    return lines;
+  }
+  const Records records = copy_log();
+  const std::vector<Pending> pending = histories(records);
+  lines.reserve(pending.size());
+  for (const Pending& line : pending) {
+    lines.push_back({.offset = line.line * kCacheLine, .outcomes = line.outcomes()});
+  }
+  return lines;
+}
+
+// Which outcome each pending line gets. Errors: Errno::einval.
+Result<std::vector<std::uint32_t>> PmemView::outcomes(const std::vector<Pending>& pending, const PowerCut& choice) {
+  std::vector<std::uint32_t> chosen(pending.size(), 0);
+  switch (choice.kind) {
+    case PowerCut::Kind::none:
+      break;
+    case PowerCut::Kind::all:
+      for (std::size_t i = 0; i < pending.size(); ++i) {
+        chosen[i] = pending[i].outcomes() - 1;
+      }
+      break;
+    case PowerCut::Kind::seeded: {
+      Random random(choice.seed);
+      for (std::size_t i = 0; i < pending.size(); ++i) {
+        chosen[i] = static_cast<std::uint32_t>(random.below(pending[i].outcomes()));
+      }
+      break;
+    }
+    case PowerCut::Kind::listed: {
+      std::vector<bool> listed(pending.size(), false);
+      for (const LineOutcome& line : choice.lines) {
+        const auto found = std::lower_bound(
+            pending.begin(), pending.end(), line.offset / kCacheLine,
+            [](const Pending& candidate, std::uint64_t number) { return candidate.line < number; });
+        const auto at = static_cast<std::size_t>(found - pending.begin());
+        if (found == pending.end() || found->line * kCacheLine != line.offset || line.outcome >= found->outcomes() ||
+            listed[at]) {
+          return Errno::einval;
+        }
+        listed[at] = true;
+        chosen[at] = line.outcome;
+      }
+      break;
+    }
+  }
+  return chosen;
+}
+
+PmemView::Line PmemView::value_of(const Pending& pending, const Records& records,
+                                  std::uint32_t outcome) const noexcept {
+  if (outcome < pending.flushes) {
+    return records[pending.first + outcome].old;
+  }
+  const std::uint64_t offset = pending.line * kCacheLine;
+  return load_line(outcome == pending.flushes ? media_->line(offset) : line_of_view(offset));
+}
+
+Result<PowerCutReport> PmemView::power_cut(const PowerCut& choice) {
+  assert(!gone_);
+  const Records records = copy_log();
+  const std::vector<Pending> pending = histories(records);
+  std::vector<std::uint32_t> chosen;
+  if (domain_ == PersistenceDomain::eadr) {
+    // The caches are written back by what power is left; nobody has a choice.
+    if (choice.kind == PowerCut::Kind::listed && !choice.lines.empty()) {
+      return Errno::einval;
+    }
+    DAXSIM_TRY(chosen, outcomes(pending, {.kind = PowerCut::Kind::all}));
+  } else {
+    DAXSIM_TRY(chosen, outcomes(pending, choice));
+  }
+  for (std::size_t i = 0; i < pending.size(); ++i) {
+    if (chosen[i] > pending[i].flushes) {
+      DAXSIM_TRY_VOID(media_->reserve(pending[i].line / kLinesPerPage / kPagesPerChunk));
+    }
+  }
+
+  PowerCutReport report;
+  for (std::size_t i = 0; i < pending.size(); ++i) {
+    const Line value = value_of(pending[i], records, chosen[i]);
+    const std::uint64_t offset = pending[i].line * kCacheLine;
+    report.unfenced_lines += pending[i].flushes != 0 ? 1 : 0;
+    report.dirty_lines += pending[i].dirty ? 1 : 0;
+    report.lost_lines += value != load_line(line_of_view(offset)) ? 1 : 0;
+    if (chosen[i] != pending[i].flushes) {
+      store_line(media_->line(offset), value);
+    }
+  }
+  lose_memory();
+  return report;
+}
+
+void PmemView::unmap() noexcept {
+  if (!gone_) {
+    lose_memory();
+  }
+}
+
+void PmemView::lose_memory() noexcept {
+  gone_ = true;
+  memory_.forbid();
+  // The descriptor stays ours, so that a late user of its number does not find another file; its pages go back now.
+  ::fallocate(memory_file_.number(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+              static_cast<off_t>(media_->size()));
+  const MutexLock guard(log_lock_);
+  log_.clear();
+}
+
+}  // namespace sim
+DAXSIM_END
