@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// FileSystem and File: the user's handles on a mounted file system and an open file.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/result.hpp"
+#include "daxsim/mm/live.hpp"
+#include "daxsim/mm/map_options.hpp"
+#include "daxsim/vfs/open_file.hpp"
+#include "daxsim/vfs/super_block.hpp"
+
+DAXSIM_BEGIN
+
+class MachineCore;
+
+// An open file. Move-only; closing is destruction. Mappings keep the file open on their own.
+class File {
+ public:
+  File(File&&) noexcept = default;
+  File& operator=(File&&) noexcept = default;
+
+  // A live mapping: real loads and stores of this process. Errors: those of Mapping::map.
+  Result<Mapping> map(const MapOptions& options = {}, LiveBackend backend = LiveBackend::automatic);
+
+  // As OpenFile's.
+  Result<std::uint64_t> pread(std::uint64_t offset, std::span<std::byte> to) { return file_->pread(offset, to); }
+  Result<std::uint64_t> pwrite(std::uint64_t offset, std::span<const std::byte> from) {
+    return file_->pwrite(offset, from);
+  }
+  Result<void> truncate(std::uint64_t size) { return file_->truncate(size); }
+  Result<void> fallocate(Fallocate mode, ByteRange bytes) { return file_->fallocate(mode, bytes); }
+  Result<void> fsync() { return file_->fsync(); }
+  Result<void> fdatasync() { return file_->fdatasync(); }
+  [[nodiscard]] std::uint64_t size() const noexcept { return file_->inode().size(); }
+
+  // For Process::mmap and for tools.
+  [[nodiscard]] const std::shared_ptr<OpenFile>& open_file() const noexcept { return file_; }
+
+ private:
+  friend class FileSystem;
+  File(std::shared_ptr<MachineCore> core, std::shared_ptr<OpenFile> file) noexcept
+      : core_(std::move(core)), file_(std::move(file)) {}
+  std::shared_ptr<MachineCore> core_;  // before file_: outlives it
+  std::shared_ptr<OpenFile> file_;
+};
+
+// A mounted file system. Copyable. Errors of all calls: Errno::eio or Errno::eshutdown when it is shut down, and those of
+// the SuperBlock call of the same name.
+class FileSystem {
+ public:
+  // A new file of `size` bytes with its blocks allocated (fallocate); 0: empty.
+  Result<File> create(std::string_view name, std::uint64_t size = 0);
+  Result<File> open(std::string_view name, OpenMode mode = OpenMode::read_write);
+  Result<void> unlink(std::string_view name) { return super_block_->unlink(name); }
+  Result<void> rename(std::string_view from, std::string_view to) { return super_block_->rename(from, to); }
+  Result<std::vector<DirectoryEntry>> list() { return super_block_->list(); }
+  Result<SpaceUsage> space() { return super_block_->space(); }
+  Result<void> sync() { return super_block_->sync(); }
+  // Errors: Errno::ebusy (files are open or mapped). The handle is of no use after success.
+  Result<void> unmount();
+
+  [[nodiscard]] const std::shared_ptr<SuperBlock>& super_block() const noexcept { return super_block_; }
+
+ private:
+  friend class Machine;
+  FileSystem(std::shared_ptr<MachineCore> core, std::shared_ptr<SuperBlock> super_block) noexcept
+      : core_(std::move(core)), super_block_(std::move(super_block)) {}
+  std::shared_ptr<MachineCore> core_;  // before super_block_: outlives it
+  std::shared_ptr<SuperBlock> super_block_;
+};
+
+DAXSIM_END

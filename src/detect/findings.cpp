@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "daxsim/detect/findings.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "daxsim/device/attachment.hpp"
+#include "daxsim/index/xarray.hpp"
+#include "daxsim/vfs/address_space.hpp"
+#include "daxsim/vfs/inode.hpp"
+#include "daxsim/vfs/super_block.hpp"
+
+DAXSIM_BEGIN
+namespace {
+
+constexpr std::size_t kWatched = 64;
+
+// Of the fsync that this thread is in: was anything flushed that no fence has ordered yet?
+thread_local constinit bool unfenced __attribute__((tls_model("initial-exec"))) = false;
+
+bool any_writable(AddressSpace& mapping, PageRange pages) noexcept {
+  bool writable = false;
+  mapping.for_each_vma(pages, [&](Vma& vma) {
+    const PageRange here = pages.clip(vma.pages());
+    for (Pgoff page = here.first; page < here.end() && !writable;) {
+      const PteState pte = vma.pte(page);
+      writable = pte.kind == PteState::Kind::memory && pte.writable && vma.flags().shared;
+      page = page + (std::uint64_t{1} << pte.order);
+    }
+  });
+  return writable;
+}
+
+struct EntryState {
+  Entry entry;
+  Pgoff first;
+  bool dirty = false;
+};
+
+EntryState entry_at(AddressSpace& mapping, Pgoff page) noexcept {
+  XCursor cursor(mapping.pages(), page);
+  const MutexLock guard(cursor.lock());
+  const Entry entry = cursor.load();
+  if (entry.is_null()) {
+    return {};
+  }
+  return {entry, cursor.found_index(), cursor.marked(Mark::dirty) || cursor.marked(Mark::towrite)};
+}
+
+bool clean_storage(const EntryState& state) noexcept {
+  return state.entry.is_value() && state.entry.is_real() && !state.entry.locked() && !state.dirty;
+}
+
+// A page is made writable only after its entry is marked dirty, and an entry is cleaned only after its pages are made
+// read-only. So "writable, then clean", twice in a row with nothing between but a whole write-back and a new fault each
+// time, is a page that write-back forgot.
+bool writable_under_clean_entry(AddressSpace& mapping, PageRange pages) noexcept {
+  for (int look = 0; look < 3; ++look) {
+    if (!any_writable(mapping, pages) || !clean_storage(entry_at(mapping, pages.first))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string_view finding_name(FindingKind kind) noexcept {
+  static constexpr std::array<std::string_view, kFindingKinds> kNames{
+      "clean entry with a writable PTE", "missing fence",        "lost store",
+      "dirty entry without storage",     "flush of dead memory", "stale mapping"};
+  return kNames[static_cast<unsigned>(kind)];
+}
+
+struct Detectors::State {
+  mutable Mutex lock{LockRank::events};
+  std::array<Finding, kMostFindings> kept DAXSIM_GUARDED_BY(lock) = {};
+  std::size_t kept_count DAXSIM_GUARDED_BY(lock) = 0;
+  std::array<std::uint64_t, kFindingKinds> counts DAXSIM_GUARDED_BY(lock) = {};
+
+  mutable Mutex watched_lock{LockRank::machine};
+  std::array<SuperBlock*, kWatched> watched DAXSIM_GUARDED_BY(watched_lock) = {};
+};
+
+Detectors::Detectors(EventStream& events) : events_(events), state_(std::make_unique<State>()) {
+  // The first observer of a new stream always finds room.
+  [[maybe_unused]] const Result<void> added = events_.add(*this);
+}
+
+Detectors::~Detectors() { events_.remove(*this); }
+
+Result<void> Detectors::watch(SuperBlock& super_block) noexcept {
+  const MutexLock guard(state_->watched_lock);
+  const auto free = std::ranges::find(state_->watched, nullptr);
+  if (free == state_->watched.end()) {
+    return Errno::enospc;
+  }
+  *free = &super_block;
+  return {};
+}
+
+void Detectors::forget(SuperBlock& super_block) noexcept {
+  const MutexLock guard(state_->watched_lock);
+  std::ranges::replace(state_->watched, &super_block, nullptr);
+}
+
+std::vector<Finding> Detectors::findings() const {
+  std::vector<Finding> found;
+  found.reserve(kMostFindings);
+  const MutexLock guard(state_->lock);
+  found.assign(state_->kept.begin(), state_->kept.begin() + static_cast<std::ptrdiff_t>(state_->kept_count));
+  return found;
+}
+
+std::uint64_t Detectors::count(FindingKind kind) const noexcept {
+  const MutexLock guard(state_->lock);
+  return state_->counts[static_cast<unsigned>(kind)];
+}
+
+void Detectors::report(FindingKind kind, const Event& seen, std::uint64_t ino, Pgoff page) noexcept {
+  {
+    const MutexLock guard(state_->lock);
+    ++state_->counts[static_cast<unsigned>(kind)];
+    if (state_->kept_count < kMostFindings) {
+      state_->kept[state_->kept_count++] = {.kind = kind, .dev = seen.dev, .ino = ino, .page = page, .event = seen.id};
+    }
+  }
+  events_.emit({.type = EventType::finding,
+                .dev = seen.dev,
+                .flags = static_cast<std::uint32_t>(kind),
+                .ino = ino,
+                .pgoff = page});
+}
+
+void Detectors::on_event(const Event& event) noexcept {
+  switch (event.type) {
+    case EventType::fsync_start:
+      unfenced = false;
+      break;
+    case EventType::dax_flush:
+      if (event.ret == -static_cast<std::int64_t>(Errno::eio)) {
+        report(FindingKind::flush_of_dead_memory, event, 0, {});
+      } else {
+        unfenced = true;
+      }
+      break;
+    case EventType::blkdev_issue_flush:
+      if (event.ret == 0) {
+        unfenced = false;
+      }
+      break;
+    case EventType::fsync_done:
+      if (event.ret == 0 && unfenced) {
+        report(FindingKind::missing_fence, event, event.ino, event.pgoff);
+      }
+      break;
+    case EventType::dax_writeback_one:
+      check_written_back(event);
+      break;
+    case EventType::memunmap_pages:
+      check_unmapped(event);
+      break;
+    default:
+      break;
+  }
+}
+
+// The emitter holds the file; the entry is clean and unlocked.
+void Detectors::check_written_back(const Event& event) noexcept {
+  if (event.object == nullptr) {
+    return;
+  }
+  auto& mapping = *static_cast<AddressSpace*>(const_cast<void*>(event.object));
+  if (writable_under_clean_entry(mapping, {event.pgoff, event.last})) {
+    report(FindingKind::clean_entry_with_writable_pte, event, event.ino, event.pgoff);
+  }
+}
+
+// No PTE may name a page of a device whose memory is given back.
+void Detectors::check_unmapped(const Event& event) noexcept {
+  const auto& device = *static_cast<const Attachment*>(event.object);
+  const Pfn first = device.first_pfn();
+  const Pfn end = first + device.pages();
+  const MutexLock guard(state_->watched_lock);
+  for (SuperBlock* super_block : state_->watched) {
+    if (super_block == nullptr) {
+      continue;
+    }
+    for (const std::shared_ptr<Inode>& inode : super_block->inodes_in_core()) {
+      std::optional<Pgoff> stale;
+      inode->mapping().for_each_vma(kAllPages, [&](Vma& vma) {
+        for (Pgoff page = vma.pages().first; page < vma.pages().end() && !stale;) {
+          if (!vma.has_page_table(page)) {
+            page = pmd_start(page) + kPagesPerPmd;
+            continue;
+          }
+          const PteState pte = vma.pte(page);
+          if (pte.kind == PteState::Kind::memory && pte.pfn >= first && pte.pfn < end) {
+            stale = page;
+          }
+          page = page + 1;
+        }
+      });
+      if (stale) {
+        report(FindingKind::stale_mapping, event, inode->number(), *stale);
+      }
+    }
+  }
+}
+
+void Detectors::audit() {
+  std::array<SuperBlock*, kWatched> watched{};
+  {
+    const MutexLock guard(state_->watched_lock);
+    watched = state_->watched;
+  }
+  for (SuperBlock* super_block : watched) {
+    if (super_block == nullptr) {
+      continue;
+    }
+    for (const std::shared_ptr<Inode>& inode : super_block->inodes_in_core()) {
+      audit_file(*super_block, *inode);
+    }
+  }
+}
+
+void Detectors::audit_file(SuperBlock& super_block, Inode& inode) {
+  // Keeps out read and write, whose copies differ from the media for a moment under a clean entry.
+  const ExclusiveLock no_writers(inode.i_rwsem());
+  AddressSpace& mapping = inode.mapping();
+  const Event here{.dev = super_block.dev(), .id = events_.next_id()};
+  XCursor cursor(mapping.pages(), Pgoff{0});
+  const Pgoff last{~std::uint64_t{0}};
+  for (;;) {
+    EntryState state;
+    {
+      const MutexLock guard(cursor.lock());
+      state.entry = cursor.find(last);
+      if (state.entry.is_null()) {
+        return;
+      }
+      state.first = cursor.found_index();
+      state.dirty = cursor.marked(Mark::dirty) || cursor.marked(Mark::towrite);
+      cursor.pause();
+    }
+    const PageRange pages{state.first, state.entry.pages()};
+    if (state.dirty && !state.entry.is_real()) {
+      report(FindingKind::dirty_entry_without_storage, here, inode.number(), pages.first);
+    }
+    if (!clean_storage(state)) {
+      continue;
+    }
+    if (writable_under_clean_entry(mapping, pages)) {
+      report(FindingKind::clean_entry_with_writable_pte, here, inode.number(), pages.first);
+    }
+    const Result<FileExtent> place = inode.direct_access(pages, Access::read);
+    if (!place.ok() || place->kind != FileExtent::Kind::memory) {
+      continue;
+    }
+    const ByteRange bytes{byte_of(place->device_page), place->pages.pages << kPageShift};
+    const auto differs = [&] { return place->device->view().dirty_lines(bytes) != 0; };
+    // A store marks the entry before it can change a line: lines that differ while the entry stays clean were lost track
+    // of. (Looked at twice: an fsync may have cleaned both in between.)
+    if (differs() && clean_storage(entry_at(mapping, pages.first)) && differs()) {
+      report(FindingKind::lost_store, here, inode.number(), pages.first);
+    }
+  }
+}
+
+DAXSIM_END
