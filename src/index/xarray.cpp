@@ -28,18 +28,10 @@ constexpr unsigned kPresent = kMarks;
 constexpr unsigned kBitmaps = kMarks + 1;
 
 constexpr bool is_value(std::uint64_t word) noexcept { return (word & 1) != 0; }
-constexpr bool is_node(std::uint64_t word) noexcept {
-  return (word & 3) == kInternal && word > kLowestAddress;
-}
-constexpr bool is_sibling(std::uint64_t word) noexcept {
-  return (word & 3) == kInternal && word < kLowestAddress;
-}
-constexpr std::uint64_t sibling_of(unsigned offset) noexcept {
-  return (std::uint64_t{offset} << 2) | kInternal;
-}
-constexpr unsigned sibling_offset(std::uint64_t word) noexcept {
-  return static_cast<unsigned>(word >> 2);
-}
+constexpr bool is_node(std::uint64_t word) noexcept { return (word & 3) == kInternal && word > kLowestAddress; }
+constexpr bool is_sibling(std::uint64_t word) noexcept { return (word & 3) == kInternal && word < kLowestAddress; }
+constexpr std::uint64_t sibling_of(unsigned offset) noexcept { return (std::uint64_t{offset} << 2) | kInternal; }
+constexpr unsigned sibling_offset(std::uint64_t word) noexcept { return static_cast<unsigned>(word >> 2); }
 constexpr std::uint64_t bit(unsigned offset) noexcept { return std::uint64_t{1} << offset; }
 
 // True when a tree whose root is of this level has a place for `index`.
@@ -63,12 +55,9 @@ struct alignas(kCacheLine) BasicXArray<shift>::Node {
   alignas(kCacheLine) std::uint64_t slots[kSlots] = {};
 
   static Node* from_word(std::uint64_t word) noexcept {
-    return reinterpret_cast<Node*>(
-        word & ~kInternal);  // NOLINT(performance-no-int-to-ptr): a tagged pointer
+    return reinterpret_cast<Node*>(word & ~kInternal);  // NOLINT(performance-no-int-to-ptr): a tagged pointer
   }
-  [[nodiscard]] std::uint64_t as_word() const noexcept {
-    return reinterpret_cast<std::uintptr_t>(this) | kInternal;
-  }
+  [[nodiscard]] std::uint64_t as_word() const noexcept { return reinterpret_cast<std::uintptr_t>(this) | kInternal; }
 
   [[nodiscard]] unsigned slot_of(std::uint64_t index) const noexcept {
     return static_cast<unsigned>(index >> level) & (kSlots - 1);
@@ -160,9 +149,8 @@ void BasicXArray<shift>::set_mark_up(Node* node, unsigned offset, unsigned mark)
     }
     node->bits[mark] |= bit(offset);
   }
-  root_marks_.store(
-      static_cast<std::uint8_t>(root_marks_.load(std::memory_order_relaxed) | (1U << mark)),
-      std::memory_order_relaxed);
+  root_marks_.store(static_cast<std::uint8_t>(root_marks_.load(std::memory_order_relaxed) | (1U << mark)),
+                    std::memory_order_relaxed);
 }
 
 template <unsigned shift>
@@ -173,9 +161,8 @@ void BasicXArray<shift>::clear_mark_up(Node* node, unsigned offset, unsigned mar
       return;
     }
   }
-  root_marks_.store(
-      static_cast<std::uint8_t>(root_marks_.load(std::memory_order_relaxed) & ~(1U << mark)),
-      std::memory_order_relaxed);
+  root_marks_.store(static_cast<std::uint8_t>(root_marks_.load(std::memory_order_relaxed) & ~(1U << mark)),
+                    std::memory_order_relaxed);
 }
 
 template <unsigned shift>
@@ -279,8 +266,7 @@ bool BasicXArray<shift>::consistent() noexcept {
       return false;  // I3
     }
     for (unsigned mark = 0; mark < kMarks; ++mark) {
-      wanted_marks =
-          static_cast<std::uint8_t>(wanted_marks | (root_->bits[mark] != 0 ? 1U << mark : 0));
+      wanted_marks = static_cast<std::uint8_t>(wanted_marks | (root_->bits[mark] != 0 ? 1U << mark : 0));
     }
   }
 
@@ -311,19 +297,12 @@ bool BasicXArray<shift>::consistent() noexcept {
 // Where to begin looking for `index`: the lowest known node that is on its way and not below `level`. Null when the
 // root does not reach so far, or is itself below `level`.
 template <unsigned shift>
-typename BasicXCursor<shift>::Node* BasicXCursor<shift>::start(std::uint64_t index,
-                                                               unsigned level) noexcept {
-  Node* node = nullptr;
+typename BasicXCursor<shift>::Node* BasicXCursor<shift>::start(std::uint64_t index, unsigned level) const noexcept {
+  Node* node = array_->root_;
   std::uint64_t inside = 0;
   if (node_ != nullptr && freed_ == array_->freed_) {
     node = node_;
     inside = at_;
-  } else if (array_->last_leaf_ != nullptr &&
-             array_->last_leaf_->also_covers(array_->last_leaf_at_, index)) {
-    node = array_->last_leaf_;
-    inside = index;
-  } else {
-    node = array_->root_;
   }
   while (node != nullptr && (node->level < level || !node->also_covers(inside, index))) {
     node = node->parent;
@@ -333,12 +312,14 @@ typename BasicXCursor<shift>::Node* BasicXCursor<shift>::start(std::uint64_t ind
 
 template <unsigned shift>
 std::uint64_t BasicXCursor<shift>::descend() noexcept {
-  const unsigned level = order_ / shift * shift;
-  Node* node = start(index_, level);
+  const unsigned level = level_of_place();
+  const bool near_last =
+      level == 0 && array_->last_leaf_ != nullptr && reaches<shift>(0, array_->last_leaf_at_ ^ index_);
+  Node* node = near_last ? array_->last_leaf_ : start(index_, level);
   freed_ = array_->freed_;
   at_ = index_;
+  node_ = node;
   if (node == nullptr) {
-    node_ = nullptr;
     return 0;
   }
   unsigned offset = node->slot_of(index_);
@@ -354,11 +335,27 @@ std::uint64_t BasicXCursor<shift>::descend() noexcept {
   }
   node_ = node;
   offset_ = static_cast<std::uint8_t>(offset);
-  if (node->level == 0 && array_->last_leaf_ != node) {
+  if (!near_last && node->level == 0) {
     array_->last_leaf_ = node;
     array_->last_leaf_at_ = index_;
   }
   return word;
+}
+
+// The same for a cursor that has just been there: load, then store, costs one descent.
+template <unsigned shift>
+std::uint64_t BasicXCursor<shift>::come_back() noexcept {
+  if (order_ == 0 && node_ != nullptr && freed_ == array_->freed_ && node_->level == 0 &&
+      node_->also_covers(at_, index_)) {
+    const unsigned offset = node_->slot_of(index_);
+    const std::uint64_t word = node_->slots[offset];
+    if (!is_sibling(word)) {
+      at_ = index_;
+      offset_ = static_cast<std::uint8_t>(offset);
+      return word;
+    }
+  }
+  return descend();
 }
 
 template <unsigned shift>
@@ -396,8 +393,7 @@ Entry BasicXCursor<shift>::find_conflict() noexcept {
 }
 
 template <unsigned shift>
-std::uint64_t BasicXCursor<shift>::scan(std::uint64_t from, std::uint64_t last,
-                                        unsigned which) noexcept {
+std::uint64_t BasicXCursor<shift>::scan(std::uint64_t from, std::uint64_t last, unsigned which) noexcept {
   Node* node = start(from, 0);
   if (node == nullptr) {
     return 0;
@@ -485,7 +481,7 @@ Result<void> BasicXCursor<shift>::store(Entry entry) noexcept {
     erase();
     return {};
   }
-  const Entry old = judge(descend());
+  const Entry old = judge(come_back());
   if (old.is_value()) {
     node_->slots[offset_] = entry.word();
     return {};
@@ -637,8 +633,8 @@ void BasicXCursor<shift>::prune() noexcept {
     array_->free_node(node_);
     node_ = parent;
   }
-  for (Node* root = array_->root_; root != nullptr && root->level > 0 &&
-                                   root->bits[kPresent] == bit(0) && is_node(root->slots[0]);
+  for (Node* root = array_->root_;
+       root != nullptr && root->level > 0 && root->bits[kPresent] == bit(0) && is_node(root->slots[0]);
        root = array_->root_) {
     Node* const child = Node::from_word(root->slots[0]);
     child->parent = nullptr;
@@ -669,8 +665,7 @@ bool BasicXCursor<shift>::marked(Mark mark) noexcept {
 }
 
 template <unsigned shift>
-std::uint64_t BasicXCursor<shift>::tag_range(Pgoff last, Mark from, Mark to,
-                                             unsigned batch) noexcept {
+std::uint64_t BasicXCursor<shift>::tag_range(Pgoff last, Mark from, Mark to, unsigned batch) noexcept {
   std::uint64_t visited = 0;
   while (visited < batch && !find_marked(last, from).is_null()) {
     array_->set_mark_up(node_, offset_, static_cast<unsigned>(to));

@@ -40,13 +40,9 @@ class Entry {
   constexpr Entry() noexcept = default;
 
   // Storage. `payload` at most kMaxPayload; `order` 0 or kPmdOrder. Unlocked.
-  static constexpr Entry real(std::uint64_t payload, unsigned order) noexcept {
-    return make(payload, order, 0);
-  }
+  static constexpr Entry real(std::uint64_t payload, unsigned order) noexcept { return make(payload, order, 0); }
   // A hole, `payload` names the zero page. Unlocked.
-  static constexpr Entry zero(std::uint64_t payload, unsigned order) noexcept {
-    return make(payload, order, kZero);
-  }
+  static constexpr Entry zero(std::uint64_t payload, unsigned order) noexcept { return make(payload, order, kZero); }
   // A placeholder. Unlocked; use with_lock().
   static constexpr Entry empty(unsigned order) noexcept { return make(0, order, kEmpty); }
   // "Something smaller is there" (the kernel's XA_RETRY_ENTRY).
@@ -70,23 +66,13 @@ class Entry {
   [[nodiscard]] constexpr Entry without_lock() const noexcept { return Entry(word_ & ~kLock); }
 
   // 0 or kPmdOrder.
-  [[nodiscard]] constexpr unsigned order() const noexcept {
-    return (word_ & kPmd) != 0 ? kPmdOrder : 0;
-  }
+  [[nodiscard]] constexpr unsigned order() const noexcept { return (word_ & kPmd) != 0 ? kPmdOrder : 0; }
   // Pages covered: 1 or kPagesPerPmd.
-  [[nodiscard]] constexpr std::uint64_t pages() const noexcept {
-    return std::uint64_t{1} << order();
-  }
+  [[nodiscard]] constexpr std::uint64_t pages() const noexcept { return std::uint64_t{1} << order(); }
 
-  [[nodiscard]] constexpr bool is_zero() const noexcept {
-    return is_value() && (word_ & kZero) != 0;
-  }
-  [[nodiscard]] constexpr bool is_empty() const noexcept {
-    return is_value() && (word_ & kEmpty) != 0;
-  }
-  [[nodiscard]] constexpr bool is_real() const noexcept {
-    return is_value() && (word_ & (kZero | kEmpty)) == 0;
-  }
+  [[nodiscard]] constexpr bool is_zero() const noexcept { return is_value() && (word_ & kZero) != 0; }
+  [[nodiscard]] constexpr bool is_empty() const noexcept { return is_value() && (word_ & kEmpty) != 0; }
+  [[nodiscard]] constexpr bool is_real() const noexcept { return is_value() && (word_ & (kZero | kEmpty)) == 0; }
 
   [[nodiscard]] constexpr std::uint64_t payload() const noexcept { return word_ >> kPayloadShift; }
 

@@ -67,12 +67,8 @@ class BasicXArray {
   // Without the lock these four are a snapshot that may be old when it is read.
   [[nodiscard]] bool empty() const noexcept { return pages() == 0; }
   // Page offsets covered by entries: the kernel's nrpages, 512 for a PMD.
-  [[nodiscard]] std::uint64_t pages() const noexcept {
-    return pages_.load(std::memory_order_relaxed);
-  }
-  [[nodiscard]] std::uint64_t nodes() const noexcept {
-    return nodes_.load(std::memory_order_relaxed);
-  }
+  [[nodiscard]] std::uint64_t pages() const noexcept { return pages_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t nodes() const noexcept { return nodes_.load(std::memory_order_relaxed); }
   // True when any entry has the mark. O(1).
   [[nodiscard]] bool marked(Mark mark) const noexcept {
     return (root_marks_.load(std::memory_order_relaxed) & (1U << static_cast<unsigned>(mark))) != 0;
@@ -110,12 +106,9 @@ class BasicXArray {
 
   // Changed under lock_.
   Node* root_ DAXSIM_GUARDED_BY(lock_) = nullptr;
-  std::uint64_t freed_ DAXSIM_GUARDED_BY(lock_) =
-      0;  // nodes ever freed: tells a cursor that its node may be gone
-  Node* last_leaf_ DAXSIM_GUARDED_BY(lock_) =
-      nullptr;  // the leaf that was used last, so that a new cursor
-  std::uint64_t last_leaf_at_ DAXSIM_GUARDED_BY(lock_) =
-      0;  // for page offsets near this need not descend
+  std::uint64_t freed_ DAXSIM_GUARDED_BY(lock_) = 0;    // nodes ever freed: tells a cursor that its node may be gone
+  Node* last_leaf_ DAXSIM_GUARDED_BY(lock_) = nullptr;  // the leaf that was used last, so that a new cursor
+  std::uint64_t last_leaf_at_ DAXSIM_GUARDED_BY(lock_) = 0;  // for page offsets near this need not descend
 
   // Changed under lock_, read without.
   std::atomic<std::uint64_t> pages_{0};
@@ -131,8 +124,7 @@ template <unsigned shift>
 class BasicXCursor {
  public:
   // `index` is rounded down to a multiple of 2^order. An order above kMaxOrder is an error of the cursor (einval).
-  BasicXCursor(BasicXArray<shift>& array, Pgoff index, unsigned order = 0) noexcept
-      : array_(&array) {
+  BasicXCursor(BasicXArray<shift>& array, Pgoff index, unsigned order = 0) noexcept : array_(&array) {
     set(index, order);
   }
 
@@ -205,8 +197,7 @@ class BasicXCursor {
   // means that the range is done. Otherwise drop and retake the lock if you like, and call again:
   //   while (cursor.tag_range(last, Mark::dirty, Mark::towrite, kTagBatch) == kTagBatch) { unlock; lock; }
   // batch > 0.
-  std::uint64_t tag_range(Pgoff last, Mark from, Mark to, unsigned batch) noexcept
-      DAXSIM_REQUIRES(array_->lock_);
+  std::uint64_t tag_range(Pgoff last, Mark from, Mark to, unsigned batch) noexcept DAXSIM_REQUIRES(array_->lock_);
 
  private:
   using Array = BasicXArray<shift>;
@@ -214,15 +205,15 @@ class BasicXCursor {
 
   [[nodiscard]] unsigned level_of_place() const noexcept { return order_ / shift * shift; }
 
-  Node* start(std::uint64_t index, unsigned level) noexcept DAXSIM_REQUIRES(array_->lock_);
+  Node* start(std::uint64_t index, unsigned level) const noexcept DAXSIM_REQUIRES(array_->lock_);
   // The node where the way to the place ends, at the level of its order or above; node_, offset_ and at_ name it.
   // Returns the slot's word; 0 with node_ null when the root does not reach so far.
   std::uint64_t descend() noexcept DAXSIM_REQUIRES(array_->lock_);
+  std::uint64_t come_back() noexcept DAXSIM_REQUIRES(array_->lock_);
   // What that word means for the whole place: load()'s answer.
   Entry judge(std::uint64_t word) noexcept DAXSIM_REQUIRES(array_->lock_);
   // The first entry of [from, last] whose bit is set in bitmap `which` (a mark, or presence); 0 when none.
-  std::uint64_t scan(std::uint64_t from, std::uint64_t last, unsigned which) noexcept
-      DAXSIM_REQUIRES(array_->lock_);
+  std::uint64_t scan(std::uint64_t from, std::uint64_t last, unsigned which) noexcept DAXSIM_REQUIRES(array_->lock_);
   Entry find_bit(std::uint64_t last, unsigned which) noexcept DAXSIM_REQUIRES(array_->lock_);
   bool make_path() noexcept DAXSIM_REQUIRES(array_->lock_);
   std::uint64_t empty_slots(unsigned count) noexcept DAXSIM_REQUIRES(array_->lock_);

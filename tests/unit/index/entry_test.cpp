@@ -25,8 +25,7 @@ TEST(Entry, EveryCombinationTellsWhatItIs) {
   for (const bool lock : {false, true}) {
     for (const unsigned order : {0U, kPmdOrder}) {
       for (const Kind kind : {Kind::real, Kind::zero, Kind::empty}) {
-        for (const std::uint64_t payload :
-             {std::uint64_t{0}, std::uint64_t{512}, Entry::kMaxPayload}) {
+        for (const std::uint64_t payload : {std::uint64_t{0}, std::uint64_t{512}, Entry::kMaxPayload}) {
           const Entry made = kind == Kind::real   ? Entry::real(payload, order)
                              : kind == Kind::zero ? Entry::zero(payload, order)
                                                   : Entry::empty(order);

@@ -38,12 +38,11 @@ struct Arbitrary<daxsim::test::Step> {
     });
     const auto order = gen::weightedElement<unsigned>(
         {{8, 0}, {1, 1}, {1, 2}, {1, 3}, {1, 4}, {1, 5}, {1, 6}, {1, 7}, {1, 8}, {4, 9}});
-    return gen::build<Step>(gen::set(&Step::action, action), gen::set(&Step::index, index),
-                            gen::set(&Step::order, order), gen::set(&Step::mark, mark()),
-                            gen::set(&Step::other, mark()),
-                            gen::set(&Step::number, gen::inRange<std::uint64_t>(1, 1000)),
-                            gen::set(&Step::fail_from, gen::weightedElement<unsigned>(
-                                                           {{8, 0}, {1, 1}, {1, 2}, {1, 4}})));
+    return gen::build<Step>(
+        gen::set(&Step::action, action), gen::set(&Step::index, index), gen::set(&Step::order, order),
+        gen::set(&Step::mark, mark()), gen::set(&Step::other, mark()),
+        gen::set(&Step::number, gen::inRange<std::uint64_t>(1, 1000)),
+        gen::set(&Step::fail_from, gen::weightedElement<unsigned>({{8, 0}, {1, 1}, {1, 2}, {1, 4}})));
   }
 };
 
@@ -61,15 +60,13 @@ void run(const std::vector<Step>& steps) {
   verifier.finish();
 }
 
+rc::Gen<std::vector<Step>> many_steps() { return rc::gen::scale(10, rc::gen::arbitrary<std::vector<Step>>()); }
+
 // Any sequence of calls does to the product's tree what it does to a std::map.
-RC_GTEST_PROP(XArrayModel, BehavesAsAMapWith64Slots, (const std::vector<Step>& steps)) {
-  run<6>(steps);
-}
+RC_GTEST_PROP(XArrayModel, BehavesAsAMapWith64Slots, ()) { run<6>(*many_steps()); }
 
 // The same with 4 slots a node, where a few entries make a deep tree.
-RC_GTEST_PROP(XArrayModel, BehavesAsAMapWith4Slots, (const std::vector<Step>& steps)) {
-  run<2>(steps);
-}
+RC_GTEST_PROP(XArrayModel, BehavesAsAMapWith4Slots, ()) { run<2>(*many_steps()); }
 
 // Every world of three entries of every order at every place that can matter among 16 pages, then every erase.
 TEST(XArrayModel, EveryWorldOfThreeSmallEntriesIsRight) {
@@ -88,14 +85,9 @@ TEST(XArrayModel, EveryWorldOfThreeSmallEntriesIsRight) {
     for (const Place& second : places) {
       for (const Place& third : places) {
         Verifier<2> verifier;
-        verifier.apply(
-            {.action = Action::store, .index = first.index, .order = first.order, .number = 1});
-        verifier.apply({.action = Action::set_mark,
-                        .index = first.index,
-                        .order = first.order,
-                        .mark = Mark::dirty});
-        verifier.apply(
-            {.action = Action::store, .index = second.index, .order = second.order, .number = 2});
+        verifier.apply({.action = Action::store, .index = first.index, .order = first.order, .number = 1});
+        verifier.apply({.action = Action::set_mark, .index = first.index, .order = first.order, .mark = Mark::dirty});
+        verifier.apply({.action = Action::store, .index = second.index, .order = second.order, .number = 2});
         verifier.apply({.action = Action::erase, .index = third.index, .order = third.order});
         verifier.apply({.action = Action::find_conflict, .index = third.index, .order = 4});
         verifier.finish();
@@ -109,17 +101,13 @@ TEST(XArrayModel, RefusedMemoryAtEveryAllocationLeavesTheTreeAsItWas) {
   const std::vector<std::vector<Step>> worlds = {
       {},
       {{.action = Action::store, .index = 0, .number = 7}},
-      {{.action = Action::store, .index = 5, .number = 7},
-       {.action = Action::set_mark, .index = 5}},
-      {{.action = Action::store, .index = 512, .order = 9, .number = 7},
-       {.action = Action::set_mark, .index = 600}},
-      {{.action = Action::store, .index = 3, .number = 7},
-       {.action = Action::store, .index = 900, .number = 8}},
+      {{.action = Action::store, .index = 5, .number = 7}, {.action = Action::set_mark, .index = 5}},
+      {{.action = Action::store, .index = 512, .order = 9, .number = 7}, {.action = Action::set_mark, .index = 600}},
+      {{.action = Action::store, .index = 3, .number = 7}, {.action = Action::store, .index = 900, .number = 8}},
   };
   unsigned refused = 0;
   for (const std::vector<Step>& world : worlds) {
-    for (const std::uint64_t index :
-         {std::uint64_t{0}, std::uint64_t{6}, std::uint64_t{700}, std::uint64_t{1} << 40}) {
+    for (const std::uint64_t index : {std::uint64_t{0}, std::uint64_t{6}, std::uint64_t{700}, std::uint64_t{1} << 40}) {
       for (unsigned order = 0; order <= kMaxOrder; ++order) {
         Verifier<2> verifier;
         for (const Step& step : world) {
@@ -127,11 +115,7 @@ TEST(XArrayModel, RefusedMemoryAtEveryAllocationLeavesTheTreeAsItWas) {
         }
         for (unsigned nth = 1;; ++nth) {
           const auto before = verifier.expected();
-          verifier.apply({.action = Action::store,
-                          .index = index,
-                          .order = order,
-                          .number = 9,
-                          .fail_from = nth});
+          verifier.apply({.action = Action::store, .index = index, .order = order, .number = 9, .fail_from = nth});
           if (verifier.expected() != before) {
             break;
           }

@@ -49,13 +49,11 @@ struct Step {
 
 inline std::ostream& operator<<(std::ostream& out, const Step& step) {
   static constexpr const char* kNames[kActions] = {
-      "store",         "erase",     "load",      "set_mark",    "clear_mark",
-      "find_conflict", "walk_from", "walk",      "walk_marked", "walk_store",
-      "walk_erase",    "walk_tag",  "walk_pause"};
-  return out << kNames[static_cast<unsigned>(step.action)] << " index " << step.index << " order "
-             << step.order << " mark " << static_cast<unsigned>(step.mark) << " other "
-             << static_cast<unsigned>(step.other) << " number " << step.number << " fail_from "
-             << step.fail_from;
+      "store", "erase",       "load",       "set_mark",   "clear_mark", "find_conflict", "walk_from",
+      "walk",  "walk_marked", "walk_store", "walk_erase", "walk_tag",   "walk_pause"};
+  return out << kNames[static_cast<unsigned>(step.action)] << " index " << step.index << " order " << step.order
+             << " mark " << static_cast<unsigned>(step.mark) << " other " << static_cast<unsigned>(step.other)
+             << " number " << step.number << " fail_from " << step.fail_from;
 }
 
 struct Difference : std::logic_error {
@@ -78,9 +76,7 @@ class Verifier {
   Verifier& operator=(const Verifier&) = delete;
 
   static constexpr std::uint64_t kHighest = std::numeric_limits<std::uint64_t>::max();
-  static constexpr std::uint64_t first_of(std::uint64_t index, unsigned order) {
-    return index >> order << order;
-  }
+  static constexpr std::uint64_t first_of(std::uint64_t index, unsigned order) { return index >> order << order; }
   static constexpr std::uint64_t last_of(std::uint64_t first, unsigned order) {
     return first + ((std::uint64_t{1} << order) - 1);
   }
@@ -219,10 +215,8 @@ class Verifier {
     if (stored.ok()) {
       remember(index, order, value.word());
       require(cursor.load() == value, "load after store through the same cursor");
-      require(cursor.found_index().value == covering(index, order)->first,
-              "found_index after store");
-      require(cursor.found_order() == covering(index, order)->second.order,
-              "found_order after store");
+      require(cursor.found_index().value == covering(index, order)->first, "found_index after store");
+      require(cursor.found_order() == covering(index, order)->second.order, "found_order after store");
     } else {
       require(fail_from != 0 && stored.error() == Errno::enomem, "a store fails for no reason");
       require(!before.is_value(), "replacing an entry needs no memory");
@@ -248,10 +242,8 @@ class Verifier {
     const Entry entry = cursor.load();
     require(entry.word() == load_expected(index, order), "load");
     if (entry.is_value()) {
-      require(cursor.found_index().value == covering(index, order)->first,
-              "found_index after load");
-      require(cursor.found_order() == covering(index, order)->second.order,
-              "found_order after load");
+      require(cursor.found_index().value == covering(index, order)->first, "found_index after load");
+      require(cursor.found_order() == covering(index, order)->second.order, "found_order after load");
     }
   }
 
@@ -266,11 +258,9 @@ class Verifier {
       cursor.clear_mark(step.mark);
     }
     if (row != rows_.end()) {
-      row->second.marks =
-          step.action == Action::set_mark ? row->second.marks | mark : row->second.marks & ~mark;
+      row->second.marks = step.action == Action::set_mark ? row->second.marks | mark : row->second.marks & ~mark;
     }
-    require(cursor.marked(step.mark) == (row != rows_.end() && step.action == Action::set_mark),
-            "marked");
+    require(cursor.marked(step.mark) == (row != rows_.end() && step.action == Action::set_mark), "marked");
   }
 
   void find_conflict(std::uint64_t index, unsigned order) {
@@ -294,8 +284,7 @@ class Verifier {
       return rows_.end();
     }
     auto row = overlapping(next_, last);
-    while (row != rows_.end() && mark != nullptr &&
-           (row->second.marks & (1U << static_cast<unsigned>(*mark))) == 0) {
+    while (row != rows_.end() && mark != nullptr && (row->second.marks & (1U << static_cast<unsigned>(*mark))) == 0) {
       ++row;
     }
     if (row == rows_.end() || row->first > last) {
@@ -384,8 +373,7 @@ class Verifier {
     const std::uint64_t before = arena_.usage().in_use;
     require((before == 0) == rows_.empty(), "memory in use");
     for (unsigned mark = 0; mark < kMarks; ++mark) {
-      require(array_.marked(static_cast<Mark>(mark)) == ((marks & (1U << mark)) != 0),
-              "marks of the root");
+      require(array_.marked(static_cast<Mark>(mark)) == ((marks & (1U << mark)) != 0), "marks of the root");
     }
 
     BasicXCursor<shift> cursor(array_, {0});
@@ -396,8 +384,7 @@ class Verifier {
       for (unsigned mark = 0; mark < kMarks; ++mark) {
         row.marks |= cursor.marked(static_cast<Mark>(mark)) ? 1U << mark : 0;
       }
-      require(cursor.index() == cursor.found_index(),
-              "a find from the front comes to the front of the entry");
+      require(cursor.index() == cursor.found_index(), "a find from the front comes to the front of the entry");
       found.emplace(cursor.found_index().value, row);
     }
     require(found == rows_, "content");

@@ -153,6 +153,29 @@ TEST_F(XArrayTest, ACursorNoticesThatItsNodeIsGone) {
   EXPECT_FALSE(cursor.marked(Mark::dirty));
 }
 
+// A cursor that stood in the middle of a large entry, which smaller ones replaced in the same node while the lock was
+// free, stores at its own place and not where the large entry began.
+TEST_F(XArrayTest, ACursorDoesNotTrustTheSlotOfAnEntryThatIsGone) {
+  ASSERT_TRUE(array_.store({0}, Entry::real(1, 0), 3).ok());
+  put(9, Entry::real(9, 0));
+  XCursor cursor(array_, {5});
+  {
+    const MutexLock guard(cursor.lock());
+    ASSERT_EQ(cursor.load(), Entry::real(1, 0));
+  }
+  array_.erase({0});
+  put(0, Entry::real(2, 0));
+  stored_.push_back(5);
+
+  {
+    const MutexLock guard(cursor.lock());
+    EXPECT_TRUE(cursor.store(Entry::real(5, 0)).ok());
+  }
+
+  EXPECT_EQ(array_.load({0}), Entry::real(2, 0));
+  EXPECT_EQ(array_.load({5}), Entry::real(5, 0));
+}
+
 // The last page offset there is can be stored and found from the first (a search that took time in proportion to the
 // range, not to what it finds, would never come back), and the search after it ends.
 TEST_F(XArrayTest, TheHighestPageOffsetWorks) {
