@@ -10,18 +10,41 @@
 DAXSIM_BEGIN
 namespace {
 
+// A class is (doubling, eighth): its size is kSmallest * eighths * 2^doubling with 9 to 16 eighths, in the first
+// doubling 1 to 16.
+constexpr unsigned kEighths = 8;
+
 constexpr unsigned class_of(std::size_t bytes) noexcept {
-  const std::size_t rounded = std::bit_ceil(std::max(bytes, Arena::kSmallest));
-  return static_cast<unsigned>(std::countr_zero(rounded) - std::countr_zero(Arena::kSmallest));
+  const std::size_t units = (bytes + Arena::kSmallest - 1) / Arena::kSmallest;
+  const auto width = static_cast<unsigned>(std::bit_width(units - 1));
+  const unsigned doubling = width > 4 ? width - 4 : 0;
+  const auto eighths = static_cast<unsigned>((units + (std::size_t{1} << doubling) - 1) >> doubling);
+  return doubling * kEighths + eighths - 1;
 }
-constexpr std::size_t size_of(unsigned size_class) noexcept { return Arena::kSmallest << size_class; }
+constexpr std::size_t size_of(unsigned size_class) noexcept {
+  const unsigned doubling = size_class < 2 * kEighths ? 0 : size_class / kEighths - 1;
+  const std::size_t eighths = size_class - doubling * kEighths + 1;
+  return (Arena::kSmallest * eighths) << doubling;
+}
+constexpr bool classes_fit() noexcept {
+  for (std::size_t bytes = 1; bytes <= Arena::kLargest; bytes += bytes < 4096 ? 1 : 61) {
+    const unsigned size_class = class_of(bytes);
+    const std::size_t size = size_of(size_class);
+    if (size < bytes || (size_class > 0 && size_of(size_class - 1) >= bytes) || class_of(size) != size_class) {
+      return false;
+    }
+  }
+  return true;
+}
+static_assert(classes_fit());
+static_assert(class_of(1) == 0 && size_of(class_of(Arena::kLargest)) == Arena::kLargest);
 
 // Large enough that a busy fault path asks the host rarely, small enough to be cheap for a unit test.
 constexpr std::size_t kChunkBytes = std::size_t{2} << 20;
 
 }  // namespace
 
-// At the start of each chunk; keeps the first size class aligned to its size.
+// At the start of each chunk.
 struct Arena::Chunk {
   Chunk* next;
 };
@@ -42,6 +65,7 @@ void* Arena::allocate(std::size_t bytes) noexcept {
   if (bytes == 0 || bytes > kLargest) {
     return nullptr;
   }
+  static_assert(class_of(kLargest) + 1 == kClasses);
   const unsigned size_class = class_of(bytes);
   const MutexLock guard(lock_);
   if (fail_in_ == 1) {
@@ -66,7 +90,7 @@ void* Arena::allocate(std::size_t bytes) noexcept {
 
 void* Arena::refill_locked(unsigned size_class) noexcept {
   const std::size_t size = size_of(size_class);
-  const std::size_t alignment = std::min<std::size_t>(size, 4096);
+  const std::size_t alignment = std::min<std::size_t>(size & (~size + 1), 4096);
   const auto aligned = [alignment](std::byte* at) {
     const auto address = reinterpret_cast<std::uintptr_t>(at);
     return at + ((alignment - address % alignment) % alignment);
