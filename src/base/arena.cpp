@@ -26,11 +26,12 @@ constexpr std::size_t size_of(unsigned size_class) noexcept {
   const std::size_t eighths = size_class - doubling * kEighths + 1;
   return (Arena::kSmallest * eighths) << doubling;
 }
+// Each class ends exactly where it says, and the next begins a byte later.
 constexpr bool classes_fit() noexcept {
-  for (std::size_t bytes = 1; bytes <= Arena::kLargest; bytes += bytes < 4096 ? 1 : 61) {
-    const unsigned size_class = class_of(bytes);
+  const unsigned last = class_of(Arena::kLargest);
+  for (unsigned size_class = 0; size_class <= last; ++size_class) {
     const std::size_t size = size_of(size_class);
-    if (size < bytes || (size_class > 0 && size_of(size_class - 1) >= bytes) || class_of(size) != size_class) {
+    if (class_of(size) != size_class || (size_class < last && class_of(size + 1) != size_class + 1)) {
       return false;
     }
   }
