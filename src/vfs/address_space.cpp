@@ -34,7 +34,7 @@ void AddressSpace::unmap_pages(PageRange pages, EvenCows even_cows) noexcept {
       .flags = even_cows == EvenCows::yes ? 1U : 0U,
       .ino = host_.number(),
       .pgoff = pages.first,
-      .last = pages == kAllPages ? 0 : pages.pages,
+      .last = pages.end() == kAllPages.end() ? 0 : pages.pages,
   });
   for_each_vma(pages, [&](Vma& vma) { vma.unmap(pages, even_cows); });
 }

@@ -21,8 +21,7 @@ void ErrorSequence::record(Errno error) noexcept {
     if ((old & kSeen) != 0) {
       changed += kCountOne;
     }
-  } while (!word_.compare_exchange_weak(old, changed, std::memory_order_acq_rel,
-                                        std::memory_order_relaxed));
+  } while (!word_.compare_exchange_weak(old, changed, std::memory_order_acq_rel, std::memory_order_relaxed));
 }
 
 ErrorSequence::Sample ErrorSequence::sample() const noexcept {
@@ -37,8 +36,7 @@ Result<void> ErrorSequence::check_and_advance(Sample& since) noexcept {
     return {};
   }
   while ((word & kSeen) == 0 &&
-         !word_.compare_exchange_weak(word, word | kSeen, std::memory_order_acq_rel,
-                                      std::memory_order_acquire)) {
+         !word_.compare_exchange_weak(word, word | kSeen, std::memory_order_acq_rel, std::memory_order_acquire)) {
   }
   since = word | kSeen;
   return static_cast<Errno>(word & kErrnoMask);

@@ -8,8 +8,7 @@
 
 DAXSIM_BEGIN
 
-OpenFile::OpenFile(std::shared_ptr<SuperBlock> super_block, std::shared_ptr<Inode> inode,
-                   OpenMode mode) noexcept
+OpenFile::OpenFile(std::shared_ptr<SuperBlock> super_block, std::shared_ptr<Inode> inode, OpenMode mode) noexcept
     : super_block_(std::move(super_block)),
       inode_(std::move(inode)),
       mode_(mode),

@@ -13,8 +13,7 @@ Result<void> SuperBlock::check_alive() const noexcept {
 
 void SuperBlock::shutdown(Errno reason) noexcept {
   int alive = 0;
-  if (!shut_down_.compare_exchange_strong(alive, static_cast<int>(reason),
-                                          std::memory_order_acq_rel)) {
+  if (!shut_down_.compare_exchange_strong(alive, static_cast<int>(reason), std::memory_order_acq_rel)) {
     return;
   }
   system_.events.emit({

@@ -3,7 +3,7 @@
 //
 // Rules that every function keeps:
 // R1 A page is installed, write-protected for write-back, or taken away for good only under its entry's lock.
-// R2 A failed fault leaves the index as it found it.
+// R2 A failed fault leaves the index as it found it, save that a hole's PMD entry which had to be broken up stays so.
 // R3 Nothing is clean before its flush succeeded.
 // R4 Whoever changes or deletes an entry wakes its waiters: the next when the entry is unchanged, all when it is gone or
 //    resized.
@@ -38,7 +38,7 @@ struct Context {
 
 // The whole fault of a file system that needs nothing special: freeze (writes to shared mappings) and invalidate_lock
 // shared, alive check, fault, and for MAP_SYNC the commit (Inode::fsync_range of exactly the faulted range, datasync)
-// and the finish. Context: fault path; no lock of rank freeze or above held.
+// and the finish. Freeze is held through the commit. Context: fault path; no lock of rank freeze or above held.
 FaultOutcome fault(const Context& context, Inode& inode, FaultRequest& request) noexcept;
 
 // --- write-back (F5.3) ---
@@ -51,13 +51,15 @@ Result<void> writeback_range(const Context& context, AddressSpace& mapping, Byte
 // --- direct access ---
 
 // For file systems on one device: fills `extent.memory`, and clips `extent.pages` to what the device answered. Wants
-// kind, pages, extent, device and device_page filled in. Errors: those of Attachment::direct_access.
+// kind, pages, extent, device and device_page filled in; kinds other than memory come back as they are. After an
+// allocation it may be left to dax (FileExtent::memory). Errors: those of Attachment::direct_access.
 Result<FileExtent> generic_direct_access(FileExtent extent) noexcept;
 
 // --- read and write (dax_iomap_rw) ---
 
-// The caller holds i_rwsem: shared for reads, exclusive for writes. `to`/`from` may be user memory, also a mapping of
-// the same file: bytes go through a bounce buffer, and user memory is touched with no other lock held.
+// The caller holds i_rwsem, shared for reads, exclusive for writes, and no other lock; write takes freeze itself.
+// `to`/`from` may be user memory, also a mapping of the same file: bytes go through a bounce buffer, and user memory is
+// touched with no other lock held.
 // read: stops at EOF; returns bytes read, or an error when none was. Errors: Errno::eio, Errno::enxio, Errno::ehwpoison
 // as eio, Errno::enomem.
 Result<std::uint64_t> read(const Context& context, Inode& inode, std::uint64_t offset, std::span<std::byte> to);
@@ -67,20 +69,24 @@ Result<std::uint64_t> read(const Context& context, Inode& inode, std::uint64_t o
 Result<std::uint64_t> write(const Context& context, Inode& inode, std::uint64_t offset,
                             std::span<const std::byte> from);
 // Zeroes bytes in place where there is memory (holes and unwritten blocks are zero already) and flushes them.
-// Context: i_rwsem exclusive, invalidate_lock exclusive. Errors: as read.
+// Context: i_rwsem exclusive, invalidate_lock exclusive, the pages unmapped (break_layouts). Errors: as read, and those of
+// Attachment::flush.
 Result<void> zero_range(const Context& context, Inode& inode, ByteRange bytes);
 
 // --- layout (F9) ---
 
-// Before blocks of `pages` are freed or moved: unmaps the whole file range and waits until none of its pages is pinned.
-// Call with invalidate_lock held exclusively; it is dropped while waiting and held again on return, error or not. On
-// success every page in range is unmapped and unpinned, and stays so while the lock is held.
+// Before blocks of `pages` are freed or moved: unmaps the whole file, as Linux does, and waits until none of `pages` is
+// pinned. Call with invalidate_lock held exclusively and no other lock of rank mm or above; it is dropped while waiting
+// and held again on return, error or not. On success every page in range is unmapped and unpinned, and stays so while the
+// lock is held.
 // Errors: Errno::eintr (interrupted).
 Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages)
     DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
-// truncate_inode_pages: unmaps (private copies too) and deletes every entry in range; waits for entry locks. A PMD entry
+// truncate_inode_pages: unmaps and deletes every entry in range; waits for entry locks. Truncation takes private copies
+// too (EvenCows::yes), punching leaves them. To the end of the file is {first, kAllPages.end() - first}. A dirty PMD entry
 // that reaches beyond the range is written back before it is deleted. Call with invalidate_lock held exclusively.
-Result<void> truncate_pages(const Context& context, Inode& inode, PageRange pages)
+// Errors: those of writeback_range, and then nothing was deleted.
+Result<void> truncate_pages(const Context& context, Inode& inode, PageRange pages, EvenCows even_cows = EvenCows::yes)
     DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
 // invalidate_inode_pages2_range: unmaps and deletes clean entries. Errors: Errno::ebusy (a dirty entry stayed).
 Result<void> invalidate_pages(const Context& context, Inode& inode, PageRange pages);
@@ -95,7 +101,7 @@ void unpin_page(const Pin& pin) noexcept;
 
 // --- teardown (F7) ---
 
-// Last use of an inode: deletes what is left in its index.
+// Last use of an inode: deletes what is left in its index. Does not wait for pins: whoever pins a page keeps its file.
 void evict(const Context& context, Inode& inode) noexcept;
 // The clean orderly end of a file system whose device is about to go: freeze, sync, shut down, revoke all mappings and
 // entries of all files, thaw. Errors: what sync met; the rest is done all the same.

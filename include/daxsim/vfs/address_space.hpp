@@ -49,7 +49,8 @@ class AddressSpace {
       }
     }
   }
-  // unmap_mapping_pages: takes the pages out of every area. Emits unmap_mapping_pages. Fault path.
+  // unmap_mapping_pages: takes the pages out of every area. Emits unmap_mapping_pages (0 pages: to the end, as the
+  // kernel prints it). Fault path.
   void unmap_pages(PageRange pages, EvenCows even_cows) noexcept;
   // Makes the pages read-only in every area; returns how many page-table entries were writable. Emits pfn_mkclean_range
   // for each area. Fault path.

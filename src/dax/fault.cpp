@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A fault's way (F4.2, F4.3):
+//
+//   fault            freeze, invalidate_lock, the MAP_SYNC commit
+//   pte_fault        one page          pmd_fault        512 pages, or fallback
+//   copy_for_private                   install_hole     the shared zero page
+//   insert_and_install                 storage: the entry, the DIRTY mark, then the page table, all under the entry's lock
+//   finish_sync_fault                  after the commit
+//
+// Every early return before EntryLock::keep() leaves the index as the fault found it.
+#include <array>
+
+#include "dax/costs.hpp"
+#include "dax/direct_access.hpp"
+#include "dax/entry.hpp"
+#include "dax/trace.hpp"
+#include "daxsim/dax/dax.hpp"
+#include "daxsim/device/attachment.hpp"
+
+DAXSIM_BEGIN
+namespace dax {
+namespace {
+
+// What a MAP_SYNC fault leaves to do after the commit.
+struct SyncFault {
+  Entry entry;
+  Installation what;
+};
+
+struct Fault {
+  const Context& context;
+  Inode& inode;
+  FaultRequest& request;
+  SyncFault unfinished{};
+
+  // Writes to a private mapping reach the file for reading only.
+  [[nodiscard]] Access access() const noexcept {
+    return request.is_write() && !request.is_cow() ? Access::write : Access::read;
+  }
+  [[nodiscard]] Pgoff first() const noexcept { return request.order == 0 ? request.pgoff : pmd_start(request.pgoff); }
+  [[nodiscard]] PageRange pages() const noexcept { return {first(), std::uint64_t{1} << request.order}; }
+};
+
+bool reads_as_zeros(const FileExtent& extent) noexcept {
+  return extent.kind == FileExtent::Kind::hole || extent.kind == FileExtent::Kind::unwritten;
+}
+
+// The run around the fault as the file system named it, or what it vouches for at least.
+PageRange run_of(const FileExtent& extent) noexcept { return extent.extent.empty() ? extent.pages : extent.extent; }
+
+FaultOutcome copy_for_private(Fault& fault) noexcept {
+  const Pgoff page = fault.request.pgoff;
+  const Result<FileExtent> extent = locate(fault.inode, fault.pages(), Access::read);
+  if (!extent.ok()) {
+    return FaultOutcome::from(extent.error());
+  }
+  if (reads_as_zeros(*extent)) {
+    return fault.request.vma.install_private(page, nullptr);
+  }
+  if (extent->kind != FileExtent::Kind::memory) {
+    return FaultOutcome::sigbus;
+  }
+  // Through the stack: the page table's lock may not be taken inside the device's gate, where the page stays readable.
+  std::array<std::byte, kPageSize> copy;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
+  if (const Result<void> copied = extent->device->read(byte_of(extent->device_page), copy); !copied.ok()) {
+    return FaultOutcome::from(copied.error());
+  }
+  return fault.request.vma.install_private(page, copy.data());
+}
+
+// dax_load_hole, dax_pmd_load_hole
+FaultOutcome install_hole(Fault& fault, EntryLock& lock, const FileExtent& extent) noexcept {
+  const bool huge = fault.request.order != 0;
+  const Pfn zero_page = huge ? kHugeZeroPfn : kZeroPfn;
+  if (!lock.entry().is_real()) {
+    lock.replace(Entry::zero(zero_page.value, fault.request.order));
+  }
+  Event inserted = event_of(EventType::dax_insert_entry, fault.inode, fault.request);
+  inserted.pgoff = fault.first();
+  inserted.last = fault.pages().pages;
+  inserted.pfn = zero_page;
+  emit(fault.inode, inserted);
+
+  const FaultOutcome outcome = fault.request.vma.install({
+      .pgoff = fault.first(),
+      .order = fault.request.order,
+      .writable = Writable::no,
+      .zero_page = true,
+      .memory = {},
+      .extent = run_of(extent),
+  });
+  if (outcome.resolved()) {
+    lock.keep();
+  }
+
+  Event loaded = event_of(huge ? EventType::dax_pmd_load_hole : EventType::dax_load_hole, fault.inode, fault.request);
+  loaded.result = outcome.bits();
+  if (huge) {
+    loaded.pfn = zero_page;
+    loaded.length = lock.entry().word();
+  }
+  emit(fault.inode, loaded);
+  return outcome;
+}
+
+// dax_insert_entry, vmf_insert_mixed
+FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent& extent) noexcept {
+  const FaultRequest& request = fault.request;
+  const bool write = request.is_write();
+  const bool commit_first = write && request.vma.flags().sync && extent.metadata_dirty;
+  const bool dirty = write ? !commit_first : fault.context.policy.read_fault == ReadFaultEntry::dirty;
+
+  Event inserted = event_of(EventType::dax_insert_entry, fault.inode, request);
+  inserted.pgoff = fault.first();
+  inserted.last = fault.pages().pages;
+  inserted.pfn = extent.memory.pfn;
+  inserted.flags = dirty ? 1 : 0;
+  emit(fault.inode, inserted);
+
+  const Entry before = lock.entry();
+  // An entry of storage stays as it is, also when it is larger than the fault.
+  if (!before.is_real()) {
+    const Result<std::uint64_t> payload = fault.context.design.encode(extent);
+    if (!payload.ok()) {
+      return FaultOutcome::from(payload.error());
+    }
+    if (before.is_zero() && fault.context.policy.takes(Step::unmap_zero_page_on_write)) {
+      fault.inode.mapping().unmap_pages({fault.first(), before.pages()}, EvenCows::no);
+    }
+    lock.replace(Entry::real(*payload, request.order));
+  }
+
+  const Installation what{
+      .pgoff = fault.first(),
+      .order = request.order,
+      .writable = write ? Writable::yes : Writable::no,
+      .memory = extent.memory,
+      .extent = run_of(extent),
+  };
+  if (commit_first) {
+    fault.unfinished = {.entry = lock.entry(), .what = what};
+    lock.keep();
+    return FaultOutcome::needdsync;
+  }
+  if (dirty) {
+    lock.mark_dirty();
+  }
+  const FaultOutcome outcome = request.vma.install(what);
+  if (outcome.resolved()) {
+    lock.keep();
+  }
+  return outcome;
+}
+
+FaultOutcome pte_fault_locked(Fault& fault) noexcept {
+  Inode& inode = fault.inode;
+  if (!inode.super_block().check_alive().ok() || fault.request.pgoff.value >= inode.size_in_pages()) {
+    return FaultOutcome::sigbus;
+  }
+  EntryLock lock(fault.context.policy, inode.mapping(), fault.request.pgoff, 0);
+  if (lock.grab() != EntryLock::Grabbed::locked) {
+    return FaultOutcome::oom;  // nothing is smaller than a page, so it was not a conflict
+  }
+  if (fault.request.is_cow()) {
+    return copy_for_private(fault);
+  }
+  const Access access = fault.access();
+  const Result<FileExtent> extent = locate(inode, fault.pages(), access);
+  if (!extent.ok()) {
+    return FaultOutcome::from(extent.error());
+  }
+  if (access == Access::read && reads_as_zeros(*extent)) {
+    return install_hole(fault, lock, *extent);
+  }
+  if (extent->kind != FileExtent::Kind::memory) {
+    return FaultOutcome::sigbus;
+  }
+  const FaultOutcome outcome = insert_and_install(fault, lock, *extent);
+  return extent->is_new ? outcome | FaultOutcome::major : outcome;
+}
+
+FaultOutcome pte_fault(Fault& fault) noexcept {
+  Event event = event_of(EventType::dax_pte_fault, fault.inode, fault.request);
+  emit(fault.inode, event);
+  const FaultOutcome outcome = pte_fault_locked(fault);
+  event.type = EventType::dax_pte_fault_done;
+  event.result = outcome.bits();
+  emit(fault.inode, event);
+  return outcome;
+}
+
+// What can be told from the request alone (F4.3).
+bool pmd_fits(const Fault& fault) noexcept {
+  const FaultRequest& request = fault.request;
+  const std::uint64_t pmd_address = round_down(request.address, kPmdSize);
+  const bool same_colour = request.pgoff.value % kPagesPerPmd == (request.address >> kPageShift) % kPagesPerPmd;
+  return same_colour && !request.is_cow() && pmd_address >= request.vma.start() &&
+         pmd_address + kPmdSize <= request.vma.end() && fault.pages().end().value <= fault.inode.size_in_pages();
+}
+
+FaultOutcome pmd_fault_locked(Fault& fault) noexcept {
+  Inode& inode = fault.inode;
+  Vma& vma = fault.request.vma;
+  if (!inode.super_block().check_alive().ok() || fault.first().value >= inode.size_in_pages()) {
+    return FaultOutcome::sigbus;
+  }
+  if (!pmd_fits(fault)) {
+    return FaultOutcome::fallback;
+  }
+  EntryLock lock(fault.context.policy, inode.mapping(), fault.first(), kPmdOrder);
+  switch (lock.grab()) {
+    case EntryLock::Grabbed::locked:
+      break;
+    case EntryLock::Grabbed::no_memory:
+      return FaultOutcome::oom;
+    default:
+      return FaultOutcome::fallback;  // pages of it are in the index one by one
+  }
+  if (vma.has_page_table(fault.first()) && vma.pte(fault.first()).order != kPmdOrder) {
+    return FaultOutcome::nopage;  // somebody else faulted a page of it meanwhile: the next try is a PTE fault
+  }
+  // From here on the PTE fault that follows a fallback reports the true error.
+  const Access access = fault.access();
+  const Result<FileExtent> extent = locate(inode, fault.pages(), access);
+  if (!extent.ok() || extent->pages.pages < kPagesPerPmd) {
+    return FaultOutcome::fallback;
+  }
+  if (access == Access::read && reads_as_zeros(*extent)) {
+    return install_hole(fault, lock, *extent);
+  }
+  if (extent->kind != FileExtent::Kind::memory || extent->memory.pfn.value % kPagesPerPmd != 0) {
+    return FaultOutcome::fallback;
+  }
+  return insert_and_install(fault, lock, *extent);
+}
+
+FaultOutcome pmd_fault(Fault& fault) noexcept {
+  Event event = event_of(EventType::dax_pmd_fault, fault.inode, fault.request);
+  event.vm_start = fault.request.vma.start();
+  event.vm_end = fault.request.vma.end();
+  event.last = fault.inode.size_in_pages();
+  emit(fault.inode, event);
+  const FaultOutcome outcome = pmd_fault_locked(fault);
+  Vma& vma = fault.request.vma;
+  if (outcome.has(FaultOutcome::fallback) && vma.has_page_table(fault.first()) &&
+      vma.pte(fault.first()).order == kPmdOrder) {
+    // The huge page is in the way of the small ones that come next. (split_huge_pmd: of a file it only drops it)
+    vma.unmap(fault.pages(), EvenCows::no);
+  }
+  event.type = EventType::dax_pmd_fault_done;
+  event.result = outcome.bits();
+  emit(fault.inode, event);
+  return outcome;
+}
+
+// dax_insert_pfn_mkwrite. Between the fault and now, with no lock held, a truncate or a removal may have come by.
+FaultOutcome install_committed(Fault& fault) noexcept {
+  Inode& inode = fault.inode;
+  const SharedLock guard(inode.mapping().invalidate_lock());
+  if (!inode.super_block().check_alive().ok()) {
+    return FaultOutcome::sigbus;
+  }
+  EntryLock lock(fault.context.policy, inode.mapping(), fault.first(), fault.request.order);
+  const bool same_size = fault.unfinished.entry.order() == fault.request.order;
+  if (!same_size || lock.lock_existing(fault.unfinished.entry) != EntryLock::Grabbed::locked) {
+    Event raced = event_of(EventType::dax_insert_pfn_mkwrite_no_entry, inode, fault.request);
+    raced.result = FaultOutcome::nopage;
+    emit(inode, raced);
+    return FaultOutcome::nopage;
+  }
+  lock.mark_dirty();
+  const FaultOutcome outcome = fault.request.vma.install(fault.unfinished.what);
+  if (outcome.resolved()) {
+    lock.keep();
+  }
+  Event done = event_of(EventType::dax_insert_pfn_mkwrite, inode, fault.request);
+  done.result = outcome.bits();
+  emit(inode, done);
+  return outcome;
+}
+
+FaultOutcome finish_sync_fault(Fault& fault) noexcept {
+  Event event = event_of(EventType::dax_finish_sync_fault, fault.inode, fault.request);
+  event.pgoff = fault.first();
+  event.last = fault.pages().pages;
+  emit(fault.inode, event);
+  const ByteRange bytes{byte_of(fault.first()), fault.pages().pages << kPageShift};
+  if (!fault.inode.fsync_range(bytes, Datasync::yes).ok()) {
+    return FaultOutcome::sigbus;
+  }
+  return install_committed(fault);
+}
+
+FaultOutcome fault_thawed(const Context& context, Inode& inode, FaultRequest& request) noexcept {
+  Fault fault{.context = context, .inode = inode, .request = request};
+  FaultOutcome outcome = FaultOutcome::nopage;
+  {
+    const SharedLock guard(inode.mapping().invalidate_lock());
+    outcome = request.order == 0 ? pte_fault(fault) : pmd_fault(fault);
+  }
+  if (outcome.has(FaultOutcome::needdsync)) {
+    outcome = finish_sync_fault(fault);
+  }
+  return outcome;
+}
+
+}  // namespace
+
+FaultOutcome fault(const Context& context, Inode& inode, FaultRequest& request) noexcept {
+  context.system.clock.advance(costs::kFault);
+  if (!request.is_write() || request.is_cow()) {
+    return fault_thawed(context, inode, request);
+  }
+  const SharedLock thawed(inode.super_block().freeze_lock());
+  return fault_thawed(context, inode, request);
+}
+
+}  // namespace dax
+DAXSIM_END

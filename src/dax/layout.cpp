@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Before blocks leave a file (F9): nobody maps them, nobody has them pinned, no entry names them.
+#include "dax/layout.hpp"
+
+#include <algorithm>
+
+#include "dax/entry.hpp"
+#include "dax/trace.hpp"
+#include "daxsim/device/attachment.hpp"
+
+DAXSIM_BEGIN
+namespace dax {
+namespace {
+
+// Ranges "to the end of the file" come as {first, almost 2^64}: their end would wrap around.
+PageRange bounded(PageRange pages) noexcept {
+  return {pages.first, std::min(pages.pages, kAllPages.end() - pages.first)};
+}
+Pgoff last_of(PageRange pages) noexcept { return pages.end() - 1; }
+
+struct BusyPage {
+  FlushTarget where;
+  Pgoff page;  // in the file
+};
+
+// dax_layout_busy_page_range: the first page whose memory somebody pinned. Every entry is looked at while nobody owns
+// it, so a pin that was under way is either seen here, or finds the page unmapped and fails (F13/74).
+bool find_busy(const Context& context, Inode& inode, PageRange pages, BusyPage* busy) noexcept {
+  XCursor cursor(inode.mapping().pages(), pages.first);
+  const MutexLock guard(cursor.lock());
+  while (!cursor.find(last_of(pages)).is_null()) {
+    const Entry entry = find_unlocked(cursor, inode.mapping());
+    pass_on(inode.mapping(), cursor.index(), entry);
+    if (!entry.is_real()) {
+      continue;
+    }
+    const PageRange covered{entry.order() == 0 ? cursor.index() : pmd_start(cursor.index()), entry.pages()};
+    const PageRange wanted = covered.clip(pages);
+    const Result<FlushTarget> target = context.design.resolve(context.system, inode, covered.first, entry.payload());
+    Pgoff pinned;
+    if (target.ok() &&
+        target->device->find_pinned({target->page + (wanted.first - covered.first), wanted.pages}, &pinned)) {
+      *busy = {.where = {.device = target->device, .page = pinned}, .page = covered.first + (pinned - target->page)};
+      return true;
+    }
+  }
+  return false;
+}
+
+// An entry that goes although part of it stays in the file: its other pages would be forgotten, and with them that they
+// are dirty.
+Result<void> save_straddling(const Context& context, Inode& inode, PageRange pages, Pgoff edge) noexcept {
+  const PageRange pmd{pmd_start(edge), kPagesPerPmd};
+  if (pages.clip(pmd) == pmd) {
+    return {};
+  }
+  {
+    XCursor cursor(inode.mapping().pages(), edge);
+    const MutexLock guard(cursor.lock());
+    const Entry entry = cursor.load();
+    if (!entry.is_value() || entry.order() == 0) {
+      return {};
+    }
+  }
+  return writeback_range(context, inode.mapping(), {byte_of(edge), kPageSize});
+}
+
+}  // namespace
+
+Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages) {
+  pages = bounded(pages);
+  for (;;) {
+    inode.mapping().unmap_pages(kAllPages, EvenCows::no);
+    BusyPage busy;
+    const bool found = !pages.empty() && find_busy(context, inode, pages, &busy);
+    Event event = event_of(EventType::dax_layout_busy_page, inode);
+    event.pgoff = pages.first;
+    event.last = pages.pages;
+    event.ret = found ? 1 : 0;
+    emit(inode, event);
+    if (!found) {
+      return {};
+    }
+    event = event_of(EventType::dax_break_layouts_wait, inode);
+    event.pgoff = busy.page;
+    emit(inode, event);
+    inode.mapping().invalidate_lock().unlock();
+    const Result<void> waited = busy.where.device->wait_unpinned(busy.where.page);
+    inode.mapping().invalidate_lock().lock();
+    DAXSIM_TRY_VOID(waited);
+  }
+}
+
+void delete_entries(const Context& context, Inode& inode, PageRange pages) noexcept {
+  AddressSpace& mapping = inode.mapping();
+  XCursor cursor(mapping.pages(), pages.first);
+  const MutexLock guard(cursor.lock());
+  while (!cursor.find(last_of(pages)).is_null()) {
+    const Entry entry = find_unlocked(cursor, mapping);
+    if (!entry.is_value()) {
+      continue;  // somebody deleted it while we waited
+    }
+    cursor.erase();
+    wake_entry(mapping, cursor.index(), entry, deletion_wake(context.policy));
+    Event event = event_of(EventType::dax_delete_mapping_entry, inode);
+    event.pgoff = cursor.index();
+    emit(inode, event);
+  }
+}
+
+Result<void> truncate_pages(const Context& context, Inode& inode, PageRange pages, EvenCows even_cows) {
+  pages = bounded(pages);
+  if (pages.empty()) {
+    return {};
+  }
+  DAXSIM_TRY_VOID(save_straddling(context, inode, pages, pages.first));
+  DAXSIM_TRY_VOID(save_straddling(context, inode, pages, last_of(pages)));
+  inode.mapping().unmap_pages(pages, even_cows);
+  delete_entries(context, inode, pages);
+  if (even_cows == EvenCows::yes) {
+    // A private copy may have been made between the first unmapping and now.
+    inode.mapping().unmap_pages(pages, even_cows);
+  }
+  return {};
+}
+
+Result<void> invalidate_pages(const Context& context, Inode& inode, PageRange pages) {
+  AddressSpace& mapping = inode.mapping();
+  pages = bounded(pages);
+  if (pages.empty() || mapping.pages().empty()) {
+    return {};
+  }
+  Result<void> result;
+  {
+    XCursor cursor(mapping.pages(), pages.first);
+    const MutexLock guard(cursor.lock());
+    while (!cursor.find(last_of(pages)).is_null()) {
+      const Entry entry = find_unlocked(cursor, mapping);
+      if (!entry.is_value()) {
+        continue;
+      }
+      const bool dirty = cursor.marked(Mark::dirty) || cursor.marked(Mark::towrite);
+      if (dirty) {
+        result = Errno::ebusy;
+        pass_on(mapping, cursor.index(), entry);
+      } else {
+        cursor.erase();
+        wake_entry(mapping, cursor.index(), entry, deletion_wake(context.policy));
+      }
+      Event event = event_of(EventType::dax_invalidate_mapping_entry_sync, inode);
+      event.pgoff = cursor.index();
+      event.ret = dirty ? 0 : 1;
+      emit(inode, event);
+    }
+  }
+  mapping.unmap_pages(pages, EvenCows::no);
+  return result;
+}
+
+Result<Pin> pin_page(const Context& context, AddressSpace& mapping, Pgoff page) noexcept {
+  Entry entry;
+  {
+    XCursor cursor(mapping.pages(), page);
+    const MutexLock guard(cursor.lock());
+    entry = cursor.load();
+  }
+  if (!entry.is_value()) {
+    return Errno::eagain;
+  }
+  // Owned while we look at the page tables and pin: a scan for busy pages waits for us, or has unmapped the page before.
+  EntryLock lock(context.policy, mapping, page, 0);
+  if (lock.lock_existing(entry.without_lock()) != EntryLock::Grabbed::locked) {
+    return Errno::eagain;
+  }
+  bool mapped = false;
+  mapping.for_each_vma({page, 1}, [&](Vma& vma) { mapped = mapped || vma.pte(page).kind == PteState::Kind::memory; });
+  if (!mapped || !lock.entry().is_real()) {
+    return Errno::eagain;
+  }
+  const Pgoff first = lock.entry().order() == 0 ? page : pmd_start(page);
+  DAXSIM_TRY(const FlushTarget target,
+             context.design.resolve(context.system, mapping.host(), first, lock.entry().payload()));
+  const Pin pin{.device = target.device, .page = target.page + (page - first)};
+  DAXSIM_TRY_VOID(pin.device->pin(pin.page));
+  return pin;
+}
+
+void unpin_page(const Pin& pin) noexcept { pin.device->unpin(pin.page); }
+
+}  // namespace dax
+DAXSIM_END

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "daxsim/dax/policy.hpp"
+
+DAXSIM_BEGIN
+
+Result<void> Policy::validate() const noexcept {
+  constexpr std::uint32_t kKnownSteps = (std::uint32_t{2} << static_cast<unsigned>(Step::unmap_zero_page_on_write)) - 1;
+  if (write_protect > WriteProtect::pte_and_pmd || clear_dirty > ClearDirty::never ||
+      read_fault > ReadFaultEntry::dirty || (skipped & ~kKnownSteps) != 0) {
+    return Errno::einval;
+  }
+  return {};
+}
+
+DAXSIM_END

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// dax_writeback_mapping_range (F5.3): what was DIRTY when the call began is on the media when it returns, whoever flushed
+// it. The marks of one entry:
+//
+//   DIRTY                     stored to since the last flush
+//   DIRTY TOWRITE             in the snapshot of some call
+//   DIRTY WRITEBACK, locked   that call is flushing it
+//   none                      clean
+//
+// TOWRITE bounds the call: a thread that keeps dirtying cannot keep it busy. WRITEBACK is ours: a second call may find
+// its snapshot taken over by the first, and must not return before the first has flushed (F13/33; Linux leaves a window).
+#include <cassert>
+
+#include "dax/costs.hpp"
+#include "dax/entry.hpp"
+#include "dax/trace.hpp"
+#include "daxsim/dax/dax.hpp"
+#include "daxsim/device/attachment.hpp"
+
+DAXSIM_BEGIN
+namespace dax {
+namespace {
+
+struct Writeback {
+  const Context& context;
+  AddressSpace& mapping;
+
+  [[nodiscard]] Inode& inode() const noexcept { return mapping.host(); }
+};
+
+// The next store to these pages faults, and waits for us.
+void write_protect(const Writeback& call, PageRange pages) noexcept {
+  switch (call.context.policy.write_protect) {
+    case WriteProtect::none:
+      break;
+    case WriteProtect::pte:
+      call.mapping.write_protect(pages, PmdMappings::leave);
+      break;
+    case WriteProtect::pte_and_pmd:
+      call.mapping.write_protect(pages, PmdMappings::protect);
+      break;
+  }
+}
+
+Result<void> flush(const Writeback& call, PageRange pages, std::uint64_t payload) noexcept {
+  if (!call.context.policy.takes(Step::flush)) {
+    return {};
+  }
+  DAXSIM_TRY(const FlushTarget target,
+             call.context.design.resolve(call.context.system, call.inode(), pages.first, payload));
+  const ByteRange bytes{byte_of(target.page), pages.pages << kPageShift};
+  if (target.device->capabilities().write_cache) {
+    call.context.system.clock.advance(costs::per_line(costs::kFlushLine, bytes.length));
+  }
+  return target.device->flush(bytes);
+}
+
+// One entry that the cursor has just found with TOWRITE. Drops the index's lock and takes it again. The order matters
+// (B2, B7): locked from before TOWRITE is cleared until after DIRTY is; write-protected before the flush.
+Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) noexcept
+    DAXSIM_REQUIRES(cursor.lock()) {
+  Entry entry = sampled;
+  if (entry.locked()) {
+    entry = find_unlocked(cursor, call.mapping);
+    if (!entry.is_value()) {
+      return {};  // truncated
+    }
+    if (!call.context.design.still_valid(sampled.payload(), entry.payload()) || !cursor.marked(Mark::towrite)) {
+      pass_on(call.mapping, cursor.index(), entry);
+      return {};  // other storage now, or another call has flushed it
+    }
+  }
+  if (!entry.is_real()) {
+    // DIRTY without storage: the index is damaged.
+    call.mapping.errors().record(Errno::eio);
+    pass_on(call.mapping, cursor.index(), entry);
+    return Errno::eio;
+  }
+  const PageRange pages{entry.order() == 0 ? cursor.index() : pmd_start(cursor.index()), entry.pages()};
+  [[maybe_unused]] const Result<void> locked = cursor.store(entry.with_lock());
+  assert(locked.ok() && "replacing a word needs no memory");
+  cursor.clear_mark(Mark::towrite);
+  cursor.set_mark(Mark::writeback);
+  cursor.pause();
+  cursor.lock().unlock();
+  lock_order::acquired(LockRank::entry);
+
+  write_protect(call, pages);
+  const Result<void> flushed = flush(call, pages, entry.payload());
+  if (!flushed.ok()) {
+    // Before the unlock, so that whoever waits for this flush hears of it.
+    call.mapping.errors().record(flushed.error());
+  }
+
+  lock_order::released(LockRank::entry);
+  cursor.lock().lock();
+  [[maybe_unused]] const Result<void> unlocked = cursor.store(entry);
+  assert(unlocked.ok() && "replacing a word needs no memory");
+  cursor.clear_mark(Mark::writeback);
+  if (flushed.ok() && call.context.policy.clear_dirty == ClearDirty::after_flush) {
+    cursor.clear_mark(Mark::dirty);
+  }
+  wake_entry(call.mapping, pages.first, entry, Wake::next);
+  if (flushed.ok()) {
+    Event event = event_of(EventType::dax_writeback_one, call.inode());
+    event.pgoff = pages.first;
+    event.last = pages.pages;
+    emit(call.inode(), event);
+  }
+  return flushed;
+}
+
+// tag_pages_for_writeback
+void take_snapshot(XArray& index, Pgoff first, Pgoff last) noexcept {
+  XCursor cursor(index, first);
+  const MutexLock guard(cursor.lock());
+  while (cursor.tag_range(last, Mark::dirty, Mark::towrite, kTagBatch) == kTagBatch) {
+    cursor.pause();
+    cursor.lock().unlock();
+    cursor.lock().lock();
+  }
+}
+
+// Waits for flushes of other calls that are under way. Visits each page once, so it ends.
+void wait_for_others(const Writeback& call, Pgoff first, Pgoff last) noexcept {
+  XCursor cursor(call.mapping.pages(), first);
+  const MutexLock guard(cursor.lock());
+  while (!cursor.find_marked(last, Mark::writeback).is_null()) {
+    pass_on(call.mapping, cursor.index(), find_unlocked(cursor, call.mapping));
+  }
+}
+
+}  // namespace
+
+Result<void> writeback_range(const Context& context, AddressSpace& mapping, ByteRange bytes) noexcept {
+  XArray& index = mapping.pages();
+  if (bytes.length == 0 || !index.marked(Mark::dirty)) {
+    return {};
+  }
+  const Writeback call{.context = context, .mapping = mapping};
+  const Pgoff first = page_of(bytes.offset);
+  const Pgoff last = page_of(last_byte(bytes));
+  Event event = event_of(EventType::dax_writeback_range, call.inode());
+  event.pgoff = first;
+  event.last = last.value;
+  emit(call.inode(), event);
+
+  take_snapshot(index, first, last);
+  Result<void> result;
+  lock_order::acquiring(LockRank::entry);
+  {
+    XCursor cursor(index, first);
+    const MutexLock guard(cursor.lock());
+    while (result.ok()) {
+      const Entry entry = cursor.find_marked(last, Mark::towrite);
+      if (entry.is_null()) {
+        break;
+      }
+      result = write_entry(call, cursor, entry);
+    }
+    event.pgoff = cursor.index();
+  }
+  if (index.marked(Mark::writeback)) {
+    wait_for_others(call, first, last);
+  }
+
+  event.type = EventType::dax_writeback_range_done;
+  event.ret = result.ok() ? 0 : -static_cast<std::int64_t>(result.error());
+  emit(call.inode(), event);
+  return result;
+}
+
+}  // namespace dax
+DAXSIM_END
