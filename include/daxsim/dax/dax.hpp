@@ -60,8 +60,8 @@ Result<FileExtent> generic_direct_access(FileExtent extent) noexcept;
 // The caller holds i_rwsem, shared for reads, exclusive for writes, and no other lock; write takes freeze itself.
 // `to`/`from` may be user memory, also a mapping of the same file: bytes go through a bounce buffer, and user memory is
 // touched with no other lock held.
-// read: stops at EOF; returns bytes read, or an error when none was. Errors: Errno::eio, Errno::enxio, Errno::ehwpoison
-// as eio, Errno::enomem.
+// read: stops at EOF; returns bytes read, or an error when none was. Errors: Errno::eio, Errno::enxio, Errno::enomem.
+// A known media error is eio.
 Result<std::uint64_t> read(const Context& context, Inode& inode, std::uint64_t offset, std::span<std::byte> to);
 // write: allocates; bytes are flushed, not fenced; the caller moves i_size to offset + result when that is larger. Newly
 // allocated pages that were mapped as holes are invalidated. Returns bytes written, or an error when none was.
@@ -85,17 +85,17 @@ Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages
 // truncate_inode_pages: unmaps and deletes every entry in range; waits for entry locks. Truncation takes private copies
 // too (EvenCows::yes), punching leaves them. To the end of the file is {first, kAllPages.end() - first}. A dirty PMD entry
 // that reaches beyond the range is written back before it is deleted. Call with invalidate_lock held exclusively.
-// Errors: those of writeback_range, and then nothing was deleted.
+// Errors: those of writeback_range; then nothing was deleted.
 Result<void> truncate_pages(const Context& context, Inode& inode, PageRange pages, EvenCows even_cows = EvenCows::yes)
     DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
 // invalidate_inode_pages2_range: unmaps and deletes clean entries. Errors: Errno::ebusy (a dirty entry stayed).
 Result<void> invalidate_pages(const Context& context, Inode& inode, PageRange pages);
-// get_user_pages for one page that an area maps: pins the memory behind the file page against truncation and removal.
-// Errors: Errno::eagain (nothing is mapped there: fault and try again), Errno::enxio (dead device).
 struct Pin {
   Attachment* device = nullptr;
   Pgoff page;  // device page
 };
+// get_user_pages for one page that an area maps: pins the memory behind the file page against truncation and removal.
+// Errors: Errno::eagain (nothing is mapped there: fault and try again), Errno::enxio (dead device).
 Result<Pin> pin_page(const Context& context, AddressSpace& mapping, Pgoff page) noexcept;
 void unpin_page(const Pin& pin) noexcept;
 
@@ -104,7 +104,7 @@ void unpin_page(const Pin& pin) noexcept;
 // Last use of an inode: deletes what is left in its index. Does not wait for pins: whoever pins a page keeps its file.
 void evict(const Context& context, Inode& inode) noexcept;
 // The clean orderly end of a file system whose device is about to go: freeze, sync, shut down, revoke all mappings and
-// entries of all files, thaw. Errors: what sync met; the rest is done all the same.
+// entries of all files, thaw. Errors: those of SuperBlock::sync; the rest is done all the same.
 Result<void> orderly_teardown(const Context& context, SuperBlock& super_block);
 // The device is gone already: shut down with `reason`, revoke all mappings and entries of all files. Never waits for the
 // device.

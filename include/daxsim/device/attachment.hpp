@@ -79,10 +79,10 @@ class Attachment {
 
   // Metadata and pwrite. write() and zero() are cache-bypassing copies (F5.6): the bytes are in the unfenced log at once,
   // whatever the write-cache flag says, and a fence makes them durable. `to`/`from` are not user memory. No events: the
-  // caller knows what the copy is for. On an error part of the bytes may have been copied.
-  // Errors: Errno::enxio (dead), Errno::erange (beyond the end), and those of DaxDevice::direct_access and flush.
-  // Context: fault path.
+  // caller knows what the copy is for. On an error part of the bytes may have been copied. Context: fault path.
+  // Errors: Errno::enxio (dead), Errno::erange (beyond the end), and those of DaxDevice::direct_access.
   Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept;
+  // Errors: those of read and DaxDevice::flush.
   Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept;
   Result<void> zero(ByteRange bytes) noexcept;
 
@@ -110,8 +110,8 @@ class Attachment {
   // gate, no locks held. Emits kill_dax, disk_gone, memunmap_pages.
   Result<void> advance(LifeState next);
   // Tells the holder: pre_remove in alive and pre_remove, failure of all bytes from dax_dead on.
-  // Errors: Errno::eopnotsupp (no holder, and then no event), or the holder's. Context: may wait; no locks held. Emits
-  // dax_holder_notify_failure with what the holder answered.
+  // Errors: Errno::eopnotsupp (no holder, and then no event), and those of Holder::pre_remove and Holder::failure.
+  // Context: may wait; no locks held. Emits dax_holder_notify_failure with what the holder answered.
   Result<void> notify_holder();
 
  private:

@@ -18,11 +18,11 @@ class Holder {
   Holder& operator=(const Holder&) = delete;
 
   // The device is about to be removed and still works: freeze, write back, revoke every mapping, shut down, thaw.
-  // Whatever it answers, the removal goes on. Errors: whatever the write-back met. Context: may wait; no locks held.
+  // Whatever it answers, the removal goes on. Errors: any that the write-back met. Context: may wait; no locks held.
   virtual Result<void> pre_remove(Attachment& device) = 0;
 
   // The device is dead (`bytes` = all of it), or its memory failed there: revoke mappings, shut down; nothing can be
-  // written back. Errors: none that matter to the caller. Context: may wait; no locks held.
+  // written back. Errors: any, and none matters to the caller. Context: may wait; no locks held.
   virtual Result<void> failure(Attachment& device, ByteRange bytes) = 0;
 
  protected:

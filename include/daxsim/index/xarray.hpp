@@ -145,6 +145,7 @@ class BasicXCursor {
   [[nodiscard]] unsigned order() const noexcept { return order_; }
 
   // The first failure since set(); while it lasts, loads and finds return null and stores return it.
+  // Errors: those of store.
   [[nodiscard]] Result<void> status() const noexcept {
     if (failed()) {
       return error_;

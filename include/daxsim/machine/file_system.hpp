@@ -28,7 +28,7 @@ class File {
   // A live mapping: real loads and stores of this process. Errors: those of Mapping::map.
   Result<Mapping> map(const MapOptions& options = {}, LiveBackend backend = LiveBackend::automatic);
 
-  // As OpenFile's.
+  // As OpenFile's. Errors: those of the OpenFile call of the same name.
   Result<std::uint64_t> pread(std::uint64_t offset, std::span<std::byte> to) { return file_->pread(offset, to); }
   Result<std::uint64_t> pwrite(std::uint64_t offset, std::span<const std::byte> from) {
     return file_->pwrite(offset, from);
@@ -50,19 +50,19 @@ class File {
   std::shared_ptr<OpenFile> file_;
 };
 
-// A mounted file system. Copyable. Errors of all calls: Errno::eio or Errno::eshutdown when it is shut down, and those of
-// the SuperBlock call of the same name.
+// A mounted file system. Copyable. Errors of all: those of the SuperBlock call of the same name.
 class FileSystem {
  public:
-  // A new file of `size` bytes with its blocks allocated (fallocate); 0: empty.
+  // A new file of `size` bytes with its blocks allocated (fallocate); 0: empty. Errors: those of Inode::fallocate.
   Result<File> create(std::string_view name, std::uint64_t size = 0);
+
   Result<File> open(std::string_view name, OpenMode mode = OpenMode::read_write);
   Result<void> unlink(std::string_view name) { return super_block_->unlink(name); }
   Result<void> rename(std::string_view from, std::string_view to) { return super_block_->rename(from, to); }
   Result<std::vector<DirectoryEntry>> list() { return super_block_->list(); }
   Result<SpaceUsage> space() { return super_block_->space(); }
   Result<void> sync() { return super_block_->sync(); }
-  // Errors: Errno::ebusy (files are open or mapped). The handle is of no use after success.
+  // The handle is of no use after success.
   Result<void> unmount();
 
   [[nodiscard]] const std::shared_ptr<SuperBlock>& super_block() const noexcept { return super_block_; }

@@ -81,26 +81,28 @@ class Machine {
   Machine& operator=(Machine&&) noexcept;
 
   // From the configuration of a simulated device (sim::Pmem, ...): opens and attaches it.
-  // Errors: those of sim::open, of Device::make_view and of MemoryMap::reserve; Errno::eshutdown (no power).
+  // Errors: those of sim::open and attach.
   template <class Config>
     requires requires(const Config& config) { open(config); }
   Result<DeviceHandle> attach(const Config& config) {
     DAXSIM_TRY(std::shared_ptr<Device> device, open(config));
     return attach(std::move(device));
   }
-  // A medium that exists. Errors: those of Device::make_view and of MemoryMap::reserve; Errno::eshutdown.
+  // A medium that exists.
+  // Errors: those of Device::make_view, Errno::enospc (MemoryMap::kMaxRanges devices, or no frames left for it),
+  // Errno::eshutdown (no power).
   Result<DeviceHandle> attach(std::shared_ptr<Device> device);
   // In the order in which they were attached, removed ones too.
   [[nodiscard]] std::vector<DeviceHandle> devices() const;
 
-  // Makes a file system of type Fs (LinearFs, ...) and mounts it. Errors: those of Fs::mkfs and Fs::mount.
+  // Makes a file system of type Fs (LinearFs, ...) and mounts it. Errors: those of Fs::mkfs and mount.
   template <class Fs, class... Options>
   Result<FileSystem> mkfs(const DeviceHandle& device, const Options&... options) {
     DAXSIM_TRY_VOID(check_power());
     DAXSIM_TRY_VOID(Fs::mkfs(device.attachment(), options...));
     return mount<Fs>(device);
   }
-  // Errors: those of Fs::mount; Errno::eshutdown.
+  // Errors: those of Fs::mount, Errno::eshutdown (no power).
   template <class Fs>
   Result<FileSystem> mount(const DeviceHandle& device) {
     DAXSIM_TRY_VOID(check_power());
@@ -124,7 +126,7 @@ class Machine {
   // still on), Errno::eio and Errno::enospc (the host failed; the media file may lack lines).
   Result<PowerCutReport> power_cut(const PowerCut& choice = {});
   // A new machine with the same options over the devices that were not removed. Without a power cut before, this one
-  // shuts down in order first. Errors: those of attach.
+  // shuts down in order first. Errors: those of Device::make_view.
   Result<Machine> reboot();
 
   [[nodiscard]] EventStream& events() const noexcept;

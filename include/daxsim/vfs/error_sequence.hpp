@@ -22,7 +22,7 @@ class ErrorSequence {
   void record(Errno error) noexcept;
   [[nodiscard]] Sample sample() const noexcept;
   // Ok when nothing new happened since `since`; else the error, and `since` is now. `since` belongs to one handle; calls
-  // for one handle are serialised by the caller. Errors: whatever was recorded.
+  // for one handle are serialised by the caller. Errors: any that was recorded.
   Result<void> check_and_advance(Sample& since) noexcept;
 
  private:

@@ -28,14 +28,18 @@ class OpenFile {
   [[nodiscard]] const std::shared_ptr<SuperBlock>& super_block() const noexcept { return super_block_; }
   [[nodiscard]] OpenMode mode() const noexcept { return mode_; }
 
-  // System calls: not in the fault path, may wait. Errors of all: Errno::eio or Errno::eshutdown (file system shut down,
-  // power lost); of the modifying ones: Errno::ebadf (read-only handle); and those of the Inode call of the same name.
+  // System calls: not in the fault path, may wait.
+  // Errors of all: Errno::eio or Errno::eshutdown (file system shut down, power lost).
+
+  // Errors: those of Inode::read.
   Result<std::uint64_t> pread(std::uint64_t offset, std::span<std::byte> to);
+  // Errors: Errno::ebadf (read-only handle), and those of Inode::write.
   Result<std::uint64_t> pwrite(std::uint64_t offset, std::span<const std::byte> from);
+  // Errors: Errno::ebadf (read-only handle), and those of the Inode call of the same name.
   Result<void> truncate(std::uint64_t size);
   Result<void> fallocate(Fallocate mode, ByteRange bytes);
   // file_write_and_wait + errseq: besides what this write-back met, an error of an earlier one that this handle has not
-  // reported yet, once. Also on read-only handles. vfs_fsync_range.
+  // reported yet, once. Also on read-only handles. vfs_fsync_range. Errors: those of Inode::fsync_range.
   Result<void> fsync() { return fsync_range({0, ~std::uint64_t{0}}, Datasync::no); }
   Result<void> fdatasync() { return fsync_range({0, ~std::uint64_t{0}}, Datasync::yes); }
   Result<void> fsync_range(ByteRange bytes, Datasync datasync);

@@ -50,19 +50,22 @@ class SuperBlock {
   void shutdown(Errno reason) noexcept;
 
   // Names: 1 to 255 bytes, not "." or "..", no '/' or NUL save one leading '/', which is dropped.
-  // Errors of all: Errno::eio, Errno::eshutdown; of name lookups: Errno::einval (bad name), Errno::enametoolong.
-  // create: a new empty file. Errors: Errno::eexist, Errno::enospc, Errno::enomem.
+  // Errors of all: Errno::eio (shut down), Errno::eshutdown (power lost).
+
+  // A new empty file. Errors: Errno::einval (bad name), Errno::enametoolong, Errno::eexist, Errno::enospc, Errno::enomem.
   virtual Result<std::shared_ptr<Inode>> create(std::string_view name) = 0;
-  // Errors: Errno::enoent.
+  // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent.
   virtual Result<std::shared_ptr<Inode>> open(std::string_view name) = 0;
-  // Open handles and mappings keep the file until they go. Errors: Errno::enoent.
+  // Open handles and mappings keep the file until they go.
+  // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent.
   virtual Result<void> unlink(std::string_view name) = 0;
-  // Replaces `to` when it exists. Errors: Errno::enoent, Errno::enospc.
+  // Replaces `to` when it exists.
+  // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent, Errno::enospc.
   virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
   // Ascending by name.
   virtual Result<std::vector<DirectoryEntry>> list() = 0;
   // sync(2): SYNC_ALL write-back of all files, then metadata. Teardown calls it with freeze_lock held exclusively, so it
-  // takes no lock of rank freeze or below.
+  // takes no lock of rank freeze or below. Errors: those of Inode::fsync_range.
   virtual Result<void> sync() = 0;
   // Errors: Errno::ebusy (a file is open or mapped). After success or after shutdown the object only waits for its end.
   virtual Result<void> unmount() = 0;
