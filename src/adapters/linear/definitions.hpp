@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What is on the device: docs/linear-format.md tells it in words. Little-endian, every record with a CRC-32C.
+//
+//   page 0     SuperRecord at byte 0, the root word at byte kRootOffset
+//   slot 0     checkpoint area, then log area
+//   slot 1     checkpoint area, then log area
+//   data       to the end
+//
+// The root word names the newest checkpoint; the slot of checkpoint n is n mod 2. A checkpoint is a CheckpointHeader and
+// `files` times {FileRecord, name padded to 8 bytes, `extents` times ExtentRecord}. A log is a row of commits, each a
+// CommitHeader and LogRecords (with their names, padded to 8 bytes).
+#pragma once
+
+#include <boost/crc.hpp>
+#include <boost/endian/arithmetic.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "daxsim/adapters/linear.hpp"
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/result.hpp"
+#include "daxsim/base/units.hpp"
+
+DAXSIM_BEGIN
+namespace linear {
+
+using Le32 = boost::endian::little_uint32_t;
+using Le64 = boost::endian::little_uint64_t;
+using Le16 = boost::endian::little_uint16_t;
+
+inline constexpr std::uint64_t kSuperMagic = 0x3152414e494c5844;       // "DXLINAR1"
+inline constexpr std::uint64_t kCheckpointMagic = 0x544e494f504b4843;  // "CHKPOINT"
+inline constexpr std::uint32_t kCommitMagic = 0x544d4d43;              // "CMMT"
+inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint64_t kRootOffset = 512;
+inline constexpr std::uint32_t kSlots = 2;
+inline constexpr std::uint64_t kMaxFilePages = LinearFs::kMaxFileSize >> kPageShift;
+inline constexpr std::size_t kMaxName = 255;
+
+struct SuperRecord {
+  Le64 magic;
+  Le32 version;
+  Le32 crc;  // of the record, with this field zero
+  Le64 blocks;
+  Le32 files;
+  Le32 zero;
+};
+static_assert(sizeof(SuperRecord) == 32);
+
+struct CheckpointHeader {
+  Le64 magic;
+  Le64 number;      // 0, 1, 2, ...; decides the slot
+  Le64 sequence;    // of the last commit that the checkpoint contains
+  Le64 body_bytes;  // what follows the header
+  Le32 files;
+  Le32 body_crc;
+  Le32 zero;
+  Le32 crc;  // of the header, with this field zero
+};
+static_assert(sizeof(CheckpointHeader) == 48);
+
+struct FileRecord {
+  Le64 size;
+  Le64 extents;
+  Le32 ino;
+  Le16 name_length;  // 0: unlinked, to be freed at mount
+  Le16 zero;
+};
+static_assert(sizeof(FileRecord) == 24);
+
+struct ExtentRecord {
+  Le64 logical;
+  Le64 physical;
+  Le32 pages;
+  Le32 state;  // BlockState
+};
+static_assert(sizeof(ExtentRecord) == 24);
+
+struct CommitHeader {
+  Le32 magic;
+  Le32 bytes;  // of the records that follow, a multiple of 8
+  Le64 checkpoint;
+  Le64 sequence;
+  Le32 zero;
+  Le32 crc;  // of the header, with this field zero, and the records
+};
+static_assert(sizeof(CommitHeader) == 32);
+
+struct LogRecord {
+  std::uint8_t type;         // RecordType
+  std::uint8_t state;        // BlockState
+  std::uint8_t name_length;  // create, rename: the name follows
+  std::uint8_t zero;
+  Le32 ino;
+  Le64 a;  // size: bytes; others: first page
+  Le64 b;  // pages
+  Le64 c;  // map: first device page
+};
+static_assert(sizeof(LogRecord) == 32);
+
+// Memory image of a record, for reading and writing it whole.
+template <class Record>
+  requires std::is_trivially_copyable_v<Record>
+std::span<std::byte> bytes_of(Record& record) noexcept {
+  return std::as_writable_bytes(std::span(&record, 1));
+}
+template <class Record>
+  requires std::is_trivially_copyable_v<Record>
+std::span<const std::byte> bytes_of(const Record& record) noexcept {
+  return std::as_bytes(std::span(&record, 1));
+}
+
+class Crc32c {
+ public:
+  void add(std::span<const std::byte> bytes) noexcept { crc_.process_bytes(bytes.data(), bytes.size()); }
+  [[nodiscard]] std::uint32_t value() const noexcept { return crc_.checksum(); }
+
+ private:
+  boost::crc_optimal<32, 0x1edc6f41, 0xffffffff, 0xffffffff, true, true> crc_;
+};
+
+// The CRC of a record whose field `crc` counts as zero.
+template <class Record>
+std::uint32_t crc_of(Record record) noexcept {
+  record.crc = 0;
+  Crc32c crc;
+  crc.add(bytes_of(record));
+  return crc.value();
+}
+
+// The root word: bits 0..47 checkpoint number, bits 48..63 the low half of the number's CRC. Number and check change in
+// one 8-byte store.
+class RootWord {
+ public:
+  static constexpr std::uint64_t kMaxNumber = (std::uint64_t{1} << 48) - 1;
+  static std::uint64_t encode(std::uint64_t number) noexcept { return number | check(number) << 48; }
+  // Errors: Errno::euclean.
+  static Result<std::uint64_t> decode(std::uint64_t word) noexcept {
+    const std::uint64_t number = word & kMaxNumber;
+    if (encode(number) != word) {
+      return Errno::euclean;
+    }
+    return number;
+  }
+
+ private:
+  static std::uint64_t check(std::uint64_t number) noexcept {
+    const Le64 stored = number;
+    Crc32c crc;
+    crc.add(bytes_of(stored));
+    return crc.value() & 0xffff;
+  }
+};
+
+// Where everything is; follows from the device's size and the number of files alone.
+struct Geometry {
+  std::uint64_t blocks = 0;
+  std::uint32_t files = 0;
+  std::uint64_t checkpoint_pages = 0;  // of each slot: every file and one extent for each block fit
+  std::uint64_t log_pages = 0;         // of each slot
+  std::uint64_t first_data = 0;
+
+  // Errors: Errno::einval (files out of range; too few blocks for 16 of data, or too many).
+  static Result<Geometry> make(std::uint64_t blocks, std::uint32_t files) noexcept;
+
+  [[nodiscard]] std::uint64_t checkpoint_offset(std::uint64_t slot) const noexcept {
+    return (1 + slot * (checkpoint_pages + log_pages)) << kPageShift;
+  }
+  [[nodiscard]] std::uint64_t checkpoint_bytes() const noexcept { return checkpoint_pages << kPageShift; }
+  [[nodiscard]] std::uint64_t log_offset(std::uint64_t slot) const noexcept {
+    return checkpoint_offset(slot) + checkpoint_bytes();
+  }
+  [[nodiscard]] std::uint64_t log_bytes() const noexcept { return log_pages << kPageShift; }
+};
+
+// A name as the format has it: 1 to 255 bytes, not "." or "..", no '/' or NUL.
+bool is_valid_name(std::string_view name) noexcept;
+// Drops one leading '/'. Errors: Errno::einval (bad name), Errno::enametoolong.
+Result<std::string_view> parse_name(std::string_view path) noexcept;
+
+}  // namespace linear
+DAXSIM_END

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "adapters/linear/file_system.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "adapters/linear/inode.hpp"
+
+DAXSIM_BEGIN
+namespace linear {
+
+FileSystem::FileSystem(const dax::Context& context, Attachment& device) noexcept
+    : SuperBlock(context.system, device.dev()), context_(context), device_(device) {}
+
+FileSystem::~FileSystem() {
+  device_.release(*this);
+  // From here on closing a file changes nothing on the device.
+  unmounted_.store(true, std::memory_order_release);
+  std::map<std::uint32_t, std::shared_ptr<Inode>> last_uses;
+  const MutexLock guard(name_space_);
+  last_uses.swap(in_core_);
+}
+
+Result<void> FileSystem::load() {
+  DAXSIM_TRY_VOID(device_.claim(*this));
+  const MutexLock guard(allocation_lock_);
+  DAXSIM_TRY(journal_, Journal::load(device_, context_.system.arena));
+  DAXSIM_TRY_VOID(journal_->release_orphans());
+  // Whatever a crash left behind the end of the log is out of the way now, and both slots are good again.
+  return journal_->checkpoint();
+}
+
+Result<void> FileSystem::check_mounted() const noexcept {
+  DAXSIM_TRY_VOID(check_alive());
+  if (unmounted_.load(std::memory_order_acquire)) {
+    return Errno::eio;
+  }
+  return {};
+}
+
+// --- changes ---
+
+// A commit that failed leaves the device behind what is in memory: no later one can be right.
+Result<void> FileSystem::checked_locked(Result<void> result) noexcept {
+  system().events.emit({
+      .type = EventType::journal_commit,
+      .dev = dev(),
+      .ret = result.ok() ? 0 : -static_cast<std::int64_t>(result.error()),
+  });
+  if (result.ok()) {
+    return {};
+  }
+  shutdown(Errno::eio);
+  return Errno::eio;
+}
+
+Result<void> FileSystem::begin_change_locked() noexcept {
+  DAXSIM_TRY_VOID(check_mounted());
+  if (journal_->has_room()) {
+    return {};
+  }
+  return checked_locked(journal_->commit());
+}
+
+Result<void> FileSystem::commit_locked() noexcept {
+  if (!journal_->is_dirty()) {
+    return device_.fence();
+  }
+  return checked_locked(journal_->commit());
+}
+
+Result<void> FileSystem::checkpoint_locked() noexcept { return checked_locked(journal_->checkpoint()); }
+
+Result<PageRange> FileSystem::take_blocks_locked(File& file, PageRange hole) noexcept {
+  Space& space = journal_->metadata().space();
+  for (;;) {
+    const PageRange run = find_blocks_locked(file, hole);
+    if (!run.empty()) {
+      return run;
+    }
+    if (space.deferred_pages() == 0) {
+      return Errno::enospc;
+    }
+    DAXSIM_TRY_VOID(checkpoint_locked());
+  }
+}
+
+PageRange FileSystem::find_blocks_locked(File& file, PageRange hole) noexcept {
+  Space& space = journal_->metadata().space();
+  const std::uint64_t first = hole.first.value;
+  const std::uint64_t in_pmd = first % kPagesPerPmd;
+  const Pgoff pmd = pmd_start(hole.first);
+  const Extent* const before = file.extents.before(first);
+
+  if (in_pmd == 0 && hole.pages >= kPagesPerPmd) {
+    const std::uint64_t whole = round_down(hole.pages, kPagesPerPmd);
+    if (before != nullptr && before->end() == first && before->at(first) % kPagesPerPmd == 0) {
+      const PageRange run = space.take_at(before->at(first), whole);
+      if (run.pages >= kPagesPerPmd) {
+        return run;
+      }
+      space.untake(run);
+    }
+    const PageRange run = space.take_groups(whole);
+    return run.empty() ? space.take_any(whole) : run;
+  }
+
+  // Not beyond the next 2 MiB of the file, which want a place of their own.
+  const std::uint64_t most = std::min(hole.pages, kPagesPerPmd - in_pmd);
+  const PageRange run = space.take_at(goal_locked(file, before, hole.first, pmd), most);
+  return run.empty() ? space.take_any(most) : run;
+}
+
+// Where page `first` of a file would continue its neighbours, or lie as in a huge page; 0 when that does not matter.
+std::uint64_t FileSystem::goal_locked(File& file, const Extent* before, Pgoff first, Pgoff pmd) noexcept {
+  const bool fills_pmd = byte_of(pmd + kPagesPerPmd) <= file.size;
+  const bool begins_pmd = fills_pmd && first == pmd;
+  if (before != nullptr && !begins_pmd && (before->end() == first.value || before->end() > pmd.value)) {
+    return before->at(first.value);
+  }
+  const Extent* const after = file.extents.at_or_after(first.value);
+  if (after != nullptr && after->logical < (pmd + kPagesPerPmd).value &&
+      after->physical >= after->logical - first.value) {
+    return after->physical - (after->logical - first.value);
+  }
+  if (fills_pmd) {
+    if (const auto group = journal_->metadata().space().find_group(); group) {
+      return *group + (first - pmd);
+    }
+  }
+  return 0;
+}
+
+// --- names ---
+
+Result<std::uint32_t> FileSystem::find_locked(std::string_view name) noexcept {
+  const File* const file = journal_->metadata().find(name);
+  if (file == nullptr) {
+    return Errno::enoent;
+  }
+  return file->ino;
+}
+
+FileSystem::InCore FileSystem::in_core(std::uint32_t ino) const noexcept {
+  return in_core_.contains(ino) ? InCore::yes : InCore::no;
+}
+
+std::shared_ptr<Inode> FileSystem::drop_from_core(std::uint32_t ino) {
+  const auto found = in_core_.find(ino);
+  if (found == in_core_.end()) {
+    return nullptr;
+  }
+  std::shared_ptr<Inode> inode = std::move(found->second);
+  in_core_.erase(found);
+  return inode;
+}
+
+std::shared_ptr<Inode> FileSystem::keep_in_core(std::uint32_t ino) {
+  if (const auto found = in_core_.find(ino); found != in_core_.end()) {
+    return found->second;
+  }
+  File* file = nullptr;
+  std::uint64_t size = 0;
+  {
+    const MutexLock guard(allocation_lock_);
+    file = journal_->metadata().find(ino);
+    size = file->size;
+  }
+  const auto inode = std::make_shared<LinearInode>(*this, *file, size);
+  in_core_.emplace(ino, inode);
+  insert_in_core(inode);
+  return inode;
+}
+
+Result<std::shared_ptr<Inode>> FileSystem::create(std::string_view path) {
+  DAXSIM_TRY(const std::string_view name, parse_name(path));
+  const MutexLock names(name_space_);
+  std::uint32_t ino = 0;
+  {
+    const SharedLock thawed(freeze_lock());
+    const MutexLock guard(allocation_lock_);
+    DAXSIM_TRY_VOID(begin_change_locked());
+    if (journal_->metadata().find(name) != nullptr) {
+      return Errno::eexist;
+    }
+    DAXSIM_TRY(ino, journal_->metadata().free_ino());
+    DAXSIM_TRY_VOID(journal_->change({.type = RecordType::create, .ino = ino, .name = name}));
+  }
+  return keep_in_core(ino);
+}
+
+Result<std::shared_ptr<Inode>> FileSystem::open(std::string_view path) {
+  DAXSIM_TRY(const std::string_view name, parse_name(path));
+  const MutexLock names(name_space_);
+  DAXSIM_TRY_VOID(check_mounted());
+  std::uint32_t ino = 0;
+  {
+    const MutexLock guard(allocation_lock_);
+    DAXSIM_TRY(ino, find_locked(name));
+  }
+  return keep_in_core(ino);
+}
+
+// Takes the name from a file; one that nobody has open is gone at once.
+Result<void> FileSystem::remove_name_locked(std::uint32_t ino, InCore in_core) noexcept {
+  DAXSIM_TRY_VOID(journal_->change({.type = RecordType::unlink, .ino = ino}));
+  if (in_core == InCore::yes) {
+    ++open_orphans_;
+    return {};
+  }
+  return journal_->change({.type = RecordType::release, .ino = ino});
+}
+
+Result<void> FileSystem::unlink(std::string_view path) {
+  DAXSIM_TRY(const std::string_view name, parse_name(path));
+  // Dropped last, with no lock held: it may be the last use of the inode.
+  std::shared_ptr<Inode> last_use;
+  const MutexLock names(name_space_);
+  std::uint32_t ino = 0;
+  {
+    const SharedLock thawed(freeze_lock());
+    const MutexLock guard(allocation_lock_);
+    DAXSIM_TRY_VOID(begin_change_locked());
+    DAXSIM_TRY(ino, find_locked(name));
+    DAXSIM_TRY_VOID(remove_name_locked(ino, in_core(ino)));
+  }
+  last_use = drop_from_core(ino);
+  return {};
+}
+
+Result<void> FileSystem::rename(std::string_view from_path, std::string_view to_path) {
+  DAXSIM_TRY(const std::string_view from, parse_name(from_path));
+  DAXSIM_TRY(const std::string_view to, parse_name(to_path));
+  std::shared_ptr<Inode> last_use;
+  const MutexLock names(name_space_);
+  std::uint32_t replaced = 0;
+  {
+    const SharedLock thawed(freeze_lock());
+    const MutexLock guard(allocation_lock_);
+    DAXSIM_TRY_VOID(begin_change_locked());
+    DAXSIM_TRY(const std::uint32_t ino, find_locked(from));
+    if (const auto there = find_locked(to); there.ok()) {
+      if (*there == ino) {
+        return {};
+      }
+      replaced = *there;
+      DAXSIM_TRY_VOID(remove_name_locked(replaced, in_core(replaced)));
+    }
+    DAXSIM_TRY_VOID(journal_->change({.type = RecordType::rename, .ino = ino, .name = to}));
+  }
+  last_use = drop_from_core(replaced);
+  return {};
+}
+
+Result<std::vector<DirectoryEntry>> FileSystem::list() {
+  std::vector<DirectoryEntry> entries;
+  const MutexLock names(name_space_);
+  DAXSIM_TRY_VOID(check_mounted());
+  // Names do not change under name_space_; the other lock is let go for each string that is made.
+  std::array<char, kMaxName> name;
+  std::size_t length = 0;
+  for (;;) {
+    std::uint64_t ino = 0;
+    std::uint64_t size = 0;
+    {
+      const MutexLock guard(allocation_lock_);
+      const File* const file = journal_->metadata().after({name.data(), length});
+      if (file == nullptr) {
+        return entries;
+      }
+      length = file->name().copy(name.data(), name.size());
+      ino = file->ino;
+      size = file->size;
+    }
+    entries.push_back({.name = {name.data(), length}, .ino = ino, .size = size});
+  }
+}
+
+// --- the whole file system ---
+
+Result<void> FileSystem::write_back_all() {
+  Result<void> result;
+  for (const std::shared_ptr<Inode>& inode : inodes_in_core()) {
+    const auto written = dax::writeback_range(context_, inode->mapping(), {0, ~std::uint64_t{0}});
+    if (result.ok()) {
+      result = written;
+    }
+  }
+  return result;
+}
+
+Result<void> FileSystem::sync() {
+  DAXSIM_TRY_VOID(check_mounted());
+  const Result<void> written = write_back_all();
+  const MutexLock guard(allocation_lock_);
+  DAXSIM_TRY_VOID(commit_locked());
+  return written;
+}
+
+Result<SpaceUsage> FileSystem::space() {
+  DAXSIM_TRY_VOID(check_mounted());
+  const MutexLock guard(allocation_lock_);
+  const Space& space = journal_->metadata().space();
+  return SpaceUsage{.total_pages = space.total_pages(), .free_pages = space.free_pages() + space.deferred_pages()};
+}
+
+Result<void> FileSystem::unmount() {
+  std::map<std::uint32_t, std::shared_ptr<Inode>> last_uses;
+  {
+    const MutexLock names(name_space_);
+    if (unmounted_.load(std::memory_order_acquire)) {
+      return Errno::eio;
+    }
+    for (const auto& [ino, inode] : in_core_) {
+      if (inode.use_count() != 1) {
+        return Errno::ebusy;
+      }
+    }
+    {
+      const MutexLock guard(allocation_lock_);
+      if (open_orphans_ != 0) {
+        return Errno::ebusy;
+      }
+    }
+    if (check_alive().ok()) {
+      DAXSIM_TRY_VOID(write_back_all());
+      const MutexLock guard(allocation_lock_);
+      DAXSIM_TRY_VOID(checkpoint_locked());
+    }
+    unmounted_.store(true, std::memory_order_release);
+    last_uses.swap(in_core_);
+  }
+  last_uses.clear();
+  device_.release(*this);
+  return {};
+}
+
+void FileSystem::closed(std::uint32_t ino) noexcept {
+  forget_in_core(ino);
+  const MutexLock guard(allocation_lock_);
+  if (!journal_->metadata().find(ino)->name().empty()) {
+    return;
+  }
+  --open_orphans_;
+  if (begin_change_locked().ok()) {
+    // Frees; needs no memory, and what is not freed now is freed at the next mount.
+    [[maybe_unused]] const auto released = journal_->change({.type = RecordType::release, .ino = ino});
+  }
+}
+
+Result<void> FileSystem::pre_remove(Attachment&) { return dax::orderly_teardown(context_, *this); }
+
+Result<void> FileSystem::failure(Attachment&, ByteRange) {
+  dax::surprise_teardown(context_, *this, Errno::eio);
+  return {};
+}
+
+}  // namespace linear
+
+// --- LinearFs ---
+
+namespace {
+
+// mkfs holds the device like a file system, but has nothing to tear down.
+class FormatHolder final : public Holder {
+ public:
+  explicit FormatHolder(Attachment& device) noexcept : device_(device) {}
+  ~FormatHolder() { device_.release(*this); }
+  Result<void> pre_remove(Attachment&) override { return Errno::eopnotsupp; }
+  Result<void> failure(Attachment&, ByteRange) override { return Errno::eopnotsupp; }
+
+ private:
+  Attachment& device_;
+};
+
+}  // namespace
+
+Result<void> LinearFs::mkfs(Attachment& device, const Options& options) {
+  DAXSIM_TRY(const linear::Geometry geometry, linear::Geometry::make(device.pages(), options.files));
+  FormatHolder holder(device);
+  DAXSIM_TRY_VOID(device.claim(holder));
+  return linear::Journal::format(device, geometry);
+}
+
+Result<std::shared_ptr<SuperBlock>> LinearFs::mount(const dax::Context& context, Attachment& device) {
+  auto file_system = std::make_shared<linear::FileSystem>(context, device);
+  DAXSIM_TRY_VOID(file_system->load());
+  return std::shared_ptr<SuperBlock>(std::move(file_system));
+}
+
+DAXSIM_END

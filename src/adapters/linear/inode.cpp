@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "adapters/linear/inode.hpp"
+
+#include <algorithm>
+#include <array>
+
+DAXSIM_BEGIN
+namespace linear {
+namespace {
+
+constexpr ByteRange bytes_of(PageRange pages) noexcept { return {byte_of(pages.first), pages.pages << kPageShift}; }
+// The pages from the one that begins at or after `byte` to the last that a file can have.
+constexpr PageRange pages_behind(std::uint64_t byte) noexcept {
+  const std::uint64_t first = pages_for(byte);
+  return {{first}, kMaxFilePages - first};
+}
+constexpr bool is_page_aligned(ByteRange bytes) noexcept {
+  return bytes.offset % kPageSize == 0 && bytes.length % kPageSize == 0;
+}
+
+}  // namespace
+
+LinearInode::LinearInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept
+    : Inode(file_system, file.ino, file_system.system().arena), file_system_(file_system), file_(file) {
+  set_size(size);
+}
+
+LinearInode::~LinearInode() {
+  dax::evict(file_system_.context(), *this);
+  file_system_.closed(file_.ino);
+}
+
+// --- where pages are ---
+
+FileExtent LinearInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept {
+  FileExtent answer;
+  const Extent* const extent = file_.extents.find(page.value);
+  if (extent == nullptr) {
+    answer.kind = FileExtent::Kind::hole;
+    answer.extent = file_.extents.hole_around(page.value, kMaxFilePages);
+  } else {
+    answer.kind = extent->state == BlockState::written ? FileExtent::Kind::memory : FileExtent::Kind::unwritten;
+    answer.extent = extent->range();
+    answer.device = &file_system_.device();
+    answer.device_page = {extent->at(page.value)};
+  }
+  answer.pages = {page, std::min(most, answer.extent.end() - page)};
+  answer.metadata_dirty = file_system_.journal().is_dirty(file_);
+  return answer;
+}
+
+Result<void> LinearInode::make_written_locked(PageRange pages) noexcept {
+  Journal& journal = file_system_.journal();
+  DAXSIM_TRY_VOID(file_system_.begin_change_locked());
+  if (const Extent* const extent = file_.extents.find(pages.first.value); extent != nullptr) {
+    DAXSIM_TRY_VOID(file_system_.device().zero(bytes_of({{extent->at(pages.first.value)}, pages.pages})));
+    return journal.change({.type = RecordType::set_state, .ino = file_.ino, .pages = pages});
+  }
+  DAXSIM_TRY(const PageRange run, file_system_.take_blocks_locked(file_, pages));
+  // Taken for good by the record; what fails before it leaves them free.
+  journal.metadata().space().untake(run);
+  DAXSIM_TRY_VOID(file_system_.device().zero(bytes_of(run)));
+  return journal.change(
+      {.type = RecordType::map, .ino = file_.ino, .pages = {pages.first, run.pages}, .physical = run.first.value});
+}
+
+Result<FileExtent> LinearInode::direct_access(PageRange pages, Access access) noexcept {
+  DAXSIM_TRY_VOID(file_system_.check_mounted());
+  if (pages.first.value >= kMaxFilePages) {
+    return Errno::efbig;
+  }
+  FileExtent answer;
+  {
+    const MutexLock guard(file_system_.allocation_lock());
+    answer = look_up_locked(pages.first, pages.pages);
+    if (access == Access::write && answer.kind != FileExtent::Kind::memory) {
+      DAXSIM_TRY_VOID(make_written_locked(answer.pages));
+      const std::uint64_t most = answer.pages.pages;
+      answer = look_up_locked(pages.first, most);
+      answer.is_new = true;
+    }
+  }
+  return dax::generic_direct_access(answer);
+}
+
+FaultOutcome LinearInode::fault(FaultRequest& request) noexcept {
+  return dax::fault(file_system_.context(), *this, request);
+}
+
+Result<void> LinearInode::fsync_range(ByteRange bytes, Datasync) noexcept {
+  DAXSIM_TRY_VOID(file_system_.check_mounted());
+  DAXSIM_TRY_VOID(dax::writeback_range(file_system_.context(), mapping(), bytes));
+  const MutexLock guard(file_system_.allocation_lock());
+  if (file_system_.journal().is_dirty(file_)) {
+    return file_system_.commit_locked();
+  }
+  if (!file_system_.context().policy.takes(Step::fence)) {
+    return {};
+  }
+  return file_system_.device().fence();
+}
+
+Result<void> LinearInode::change(std::span<const Record> records) noexcept {
+  const MutexLock guard(file_system_.allocation_lock());
+  DAXSIM_TRY_VOID(file_system_.begin_change_locked());
+  for (const Record& record : records) {
+    DAXSIM_TRY_VOID(file_system_.journal().change(record));
+  }
+  return {};
+}
+
+// --- read and write ---
+
+Result<std::uint64_t> LinearInode::read(std::uint64_t offset, std::span<std::byte> to) {
+  DAXSIM_TRY_VOID(file_system_.check_mounted());
+  const SharedLock reading(i_rwsem());
+  return dax::read(file_system_.context(), *this, offset, to);
+}
+
+Result<std::uint64_t> LinearInode::write(std::uint64_t offset, std::span<const std::byte> from) {
+  DAXSIM_TRY_VOID(file_system_.check_mounted());
+  if (from.empty()) {
+    return std::uint64_t{0};
+  }
+  if (offset >= LinearFs::kMaxFileSize) {
+    return Errno::efbig;
+  }
+  from = from.first(std::min<std::uint64_t>(from.size(), LinearFs::kMaxFileSize - offset));
+  const ExclusiveLock writing(i_rwsem());
+  if (offset > size()) {
+    DAXSIM_TRY_VOID(zero_gap(offset));
+  }
+  DAXSIM_TRY(const std::uint64_t written, dax::write(file_system_.context(), *this, offset, from));
+  if (offset + written > size()) {
+    DAXSIM_TRY_VOID(extend(offset + written));
+  }
+  return written;
+}
+
+Result<void> LinearInode::zero_in_place(ByteRange bytes) {
+  return bytes.length == 0 ? Result<void>() : dax::zero_range(file_system_.context(), *this, bytes);
+}
+
+Result<void> LinearInode::zero_gap(std::uint64_t offset) {
+  const SharedLock thawed(file_system_.freeze_lock());
+  const ExclusiveLock no_faults(mapping().invalidate_lock());
+  const std::uint64_t last_page_end = round_up(size(), kPageSize);
+  DAXSIM_TRY_VOID(zero_in_place({size(), std::min(offset, last_page_end) - size()}));
+  // What a write that failed has left behind the last page.
+  if (last_page_end < offset && page_of(last_page_end).value < end_of_blocks()) {
+    return zero_in_place({last_page_end, offset - last_page_end});
+  }
+  return {};
+}
+
+Result<void> LinearInode::extend(std::uint64_t bytes) {
+  const SharedLock thawed(file_system_.freeze_lock());
+  const std::array records{Record{.type = RecordType::size, .ino = file_.ino, .bytes = bytes}};
+  DAXSIM_TRY_VOID(change(records));
+  set_size(bytes);
+  return {};
+}
+
+// --- truncate and fallocate ---
+
+Result<void> LinearInode::truncate(std::uint64_t bytes) {
+  DAXSIM_TRY_VOID(file_system_.check_mounted());
+  if (bytes > LinearFs::kMaxFileSize) {
+    return Errno::efbig;
+  }
+  const ExclusiveLock writing(i_rwsem());
+  if (bytes > size()) {
+    DAXSIM_TRY_VOID(zero_gap(bytes));
+    return extend(bytes);
+  }
+  return bytes == size() ? Result<void>() : shrink(bytes);
+}
+
+// As recorded (oracle, workload f): the whole file is unmapped and the pins are waited for, the pages behind the new end
+// go, and the rest of its last page is zeroed in place.
+Result<void> LinearInode::shrink(std::uint64_t bytes) {
+  const dax::Context& context = file_system_.context();
+  const PageRange gone = pages_behind(bytes);
+  const SharedLock thawed(file_system_.freeze_lock());
+  const ExclusiveLock no_faults(mapping().invalidate_lock());
+  DAXSIM_TRY_VOID(dax::break_layouts(context, *this, gone));
+  DAXSIM_TRY_VOID(dax::truncate_pages(context, *this, gone));
+  DAXSIM_TRY_VOID(zero_in_place({bytes, byte_of(gone.first) - bytes}));
+  const std::array records{
+      Record{.type = RecordType::unmap, .ino = file_.ino, .pages = gone},
+      Record{.type = RecordType::size, .ino = file_.ino, .bytes = bytes},
+  };
+  DAXSIM_TRY_VOID(change(gone.empty() ? std::span(records).subspan(1) : std::span(records)));
+  set_size(bytes);
+  return {};
+}
+
+Result<void> LinearInode::fallocate(Fallocate mode, ByteRange bytes) {
+  DAXSIM_TRY_VOID(file_system_.check_mounted());
+  if (bytes.length == 0) {
+    return Errno::einval;
+  }
+  if (bytes.offset > LinearFs::kMaxFileSize || bytes.length > LinearFs::kMaxFileSize - bytes.offset) {
+    return Errno::efbig;
+  }
+  const ExclusiveLock writing(i_rwsem());
+  if (mode == Fallocate::allocate || mode == Fallocate::allocate_keep_size) {
+    DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
+    if (mode == Fallocate::allocate_keep_size || bytes.end() <= size()) {
+      return {};
+    }
+    DAXSIM_TRY_VOID(zero_gap(bytes.end()));
+    return extend(bytes.end());
+  }
+  if (mode == Fallocate::zero_range) {
+    DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
+  }
+  const bool moves = mode == Fallocate::collapse_range || mode == Fallocate::insert_range;
+  if (moves && !is_page_aligned(bytes)) {
+    return Errno::einval;
+  }
+  {
+    const SharedLock thawed(file_system_.freeze_lock());
+    const ExclusiveLock no_faults(mapping().invalidate_lock());
+    switch (mode) {
+      case Fallocate::punch_hole:
+        return punch(bytes);
+      case Fallocate::collapse_range:
+        return collapse(bytes);
+      case Fallocate::insert_range:
+        return insert(bytes);
+      default:
+        break;
+    }
+    DAXSIM_TRY_VOID(zero(bytes));
+  }
+  return bytes.end() <= size() ? Result<void>() : extend(bytes.end());
+}
+
+Result<void> LinearInode::allocate_unwritten(PageRange pages) {
+  while (!pages.empty()) {
+    const SharedLock thawed(file_system_.freeze_lock());
+    const MutexLock guard(file_system_.allocation_lock());
+    const FileExtent here = look_up_locked(pages.first, pages.pages);
+    std::uint64_t done = here.pages.pages;
+    if (here.kind == FileExtent::Kind::hole) {
+      Journal& journal = file_system_.journal();
+      DAXSIM_TRY_VOID(file_system_.begin_change_locked());
+      DAXSIM_TRY(const PageRange run, file_system_.take_blocks_locked(file_, here.pages));
+      journal.metadata().space().untake(run);
+      DAXSIM_TRY_VOID(journal.change({.type = RecordType::map,
+                                      .state = BlockState::unwritten,
+                                      .ino = file_.ino,
+                                      .pages = {pages.first, run.pages},
+                                      .physical = run.first.value}));
+      done = run.pages;
+    }
+    pages = {pages.first + done, pages.pages - done};
+  }
+  return {};
+}
+
+Result<PageRange> LinearInode::zero_edges(ByteRange bytes) {
+  const std::uint64_t first = round_up(bytes.offset, kPageSize);
+  const std::uint64_t last = round_down(bytes.end(), kPageSize);
+  if (first > last) {
+    DAXSIM_TRY_VOID(zero_in_place(bytes));
+    return PageRange{page_of(first), 0};
+  }
+  DAXSIM_TRY_VOID(zero_in_place({bytes.offset, first - bytes.offset}));
+  DAXSIM_TRY_VOID(zero_in_place({last, bytes.end() - last}));
+  return PageRange{page_of(first), page_of(last) - page_of(first)};
+}
+
+Result<void> LinearInode::punch(ByteRange bytes) {
+  const dax::Context& context = file_system_.context();
+  DAXSIM_TRY_VOID(dax::break_layouts(context, *this, pages_of(bytes)));
+  DAXSIM_TRY(const PageRange whole, zero_edges(bytes));
+  if (whole.empty()) {
+    return {};
+  }
+  DAXSIM_TRY_VOID(dax::truncate_pages(context, *this, whole, EvenCows::no));
+  const std::array records{Record{.type = RecordType::unmap, .ino = file_.ino, .pages = whole}};
+  return change(records);
+}
+
+// FALLOC_FL_ZERO_RANGE: whole pages become unwritten; holes have got unwritten blocks before.
+Result<void> LinearInode::zero(ByteRange bytes) {
+  const dax::Context& context = file_system_.context();
+  DAXSIM_TRY_VOID(dax::break_layouts(context, *this, pages_of(bytes)));
+  DAXSIM_TRY(const PageRange whole, zero_edges(bytes));
+  if (bytes.offset > size()) {
+    DAXSIM_TRY_VOID(zero_in_place({size(), bytes.offset - size()}));
+  }
+  if (!whole.empty()) {
+    DAXSIM_TRY_VOID(dax::truncate_pages(context, *this, whole, EvenCows::no));
+    const std::array records{
+        Record{.type = RecordType::set_state, .state = BlockState::unwritten, .ino = file_.ino, .pages = whole}};
+    DAXSIM_TRY_VOID(change(records));
+  }
+  return {};
+}
+
+std::uint64_t LinearInode::end_of_blocks() noexcept {
+  const MutexLock guard(file_system_.allocation_lock());
+  return file_.extents.end();
+}
+
+Result<void> LinearInode::detach(Pgoff first) {
+  const dax::Context& context = file_system_.context();
+  const PageRange moved{first, kMaxFilePages - first.value};
+  DAXSIM_TRY_VOID(dax::break_layouts(context, *this, moved));
+  DAXSIM_TRY_VOID(dax::writeback_range(context, mapping(), bytes_of(moved)));
+  return dax::truncate_pages(context, *this, moved);
+}
+
+Result<void> LinearInode::collapse(ByteRange bytes) {
+  if (bytes.end() >= size()) {
+    return Errno::einval;
+  }
+  DAXSIM_TRY_VOID(detach(page_of(bytes.offset)));
+  const PageRange pages = pages_of(bytes);
+  const std::uint64_t smaller = size() - bytes.length;
+  const std::array records{
+      Record{.type = RecordType::unmap, .ino = file_.ino, .pages = pages},
+      Record{.type = RecordType::shift_down, .ino = file_.ino, .pages = pages},
+      Record{.type = RecordType::size, .ino = file_.ino, .bytes = smaller},
+  };
+  DAXSIM_TRY_VOID(change(records));
+  set_size(smaller);
+  return {};
+}
+
+Result<void> LinearInode::insert(ByteRange bytes) {
+  if (bytes.offset >= size()) {
+    return Errno::einval;
+  }
+  const PageRange pages = pages_of(bytes);
+  if (bytes.length > LinearFs::kMaxFileSize - size() || pages.pages > kMaxFilePages - end_of_blocks()) {
+    return Errno::efbig;
+  }
+  DAXSIM_TRY_VOID(detach(page_of(bytes.offset)));
+  const std::uint64_t larger = size() + bytes.length;
+  const std::array records{
+      Record{.type = RecordType::shift_up, .ino = file_.ino, .pages = pages},
+      Record{.type = RecordType::size, .ino = file_.ino, .bytes = larger},
+  };
+  DAXSIM_TRY_VOID(change(records));
+  set_size(larger);
+  return {};
+}
+
+}  // namespace linear
+DAXSIM_END

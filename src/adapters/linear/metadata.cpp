@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "adapters/linear/metadata.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+DAXSIM_BEGIN
+namespace linear {
+namespace {
+
+// Whether file pages are ones that a file can have.
+bool is_inside_file(PageRange pages) noexcept {
+  return !pages.empty() && pages.first.value < kMaxFilePages && pages.pages <= kMaxFilePages - pages.first.value;
+}
+
+}  // namespace
+
+void File::set_name(std::string_view name) noexcept {
+  name_length = static_cast<std::uint8_t>(name.size());
+  std::memcpy(name_bytes, name.data(), name.size());
+}
+
+Result<std::unique_ptr<Metadata>> Metadata::create(Arena& arena, const Geometry& geometry) {
+  DAXSIM_TRY(Space space, Space::create(geometry.blocks, geometry.first_data));
+  return std::unique_ptr<Metadata>(new Metadata(arena, geometry, std::move(space)));
+}
+
+Metadata::Metadata(Arena& arena, const Geometry& geometry, Space space)
+    : arena_(arena), blocks_(geometry.blocks), space_(std::move(space)), by_ino_(std::size_t{geometry.files} + 1) {}
+
+Metadata::~Metadata() {
+  directory_.clear();
+  for (File* const file : by_ino_) {
+    arena_.destroy(file);
+  }
+}
+
+File* Metadata::find(std::uint64_t ino) noexcept { return ino < by_ino_.size() ? by_ino_[ino] : nullptr; }
+
+File* Metadata::find(std::string_view name) noexcept {
+  const auto at = directory_.find(name);
+  return at == directory_.end() ? nullptr : &*at;
+}
+
+File* Metadata::after(std::string_view name) noexcept {
+  const auto at = directory_.upper_bound(name);
+  return at == directory_.end() ? nullptr : &*at;
+}
+
+File* Metadata::from(std::uint64_t ino) noexcept {
+  for (; ino < by_ino_.size(); ++ino) {
+    if (by_ino_[ino] != nullptr) {
+      return by_ino_[ino];
+    }
+  }
+  return nullptr;
+}
+
+Result<std::uint32_t> Metadata::free_ino() const noexcept {
+  if (lowest_free_ == by_ino_.size()) {
+    return Errno::enospc;
+  }
+  return lowest_free_;
+}
+
+Result<void> Metadata::create_file(const Record& record) noexcept {
+  const bool is_named = !record.name.empty();
+  if (record.ino == 0 || record.ino >= by_ino_.size() || by_ino_[record.ino] != nullptr ||
+      (is_named && (!is_valid_name(record.name) || find(record.name) != nullptr))) {
+    return Errno::euclean;
+  }
+  File* const file = arena_.create<File>(record.ino, arena_);
+  if (file == nullptr) {
+    return Errno::enomem;
+  }
+  by_ino_[record.ino] = file;
+  ++files_;
+  while (lowest_free_ < by_ino_.size() && by_ino_[lowest_free_] != nullptr) {
+    ++lowest_free_;
+  }
+  if (is_named) {
+    file->set_name(record.name);
+    directory_.insert(*file);
+  }
+  return {};
+}
+
+Result<void> Metadata::release(File& file) noexcept {
+  // Splits nothing, so it cannot run out of memory.
+  DAXSIM_TRY_VOID(file.extents.remove({{0}, kMaxFilePages}, [this](PageRange freed) { space_.defer(freed); }));
+  by_ino_[file.ino] = nullptr;
+  lowest_free_ = std::min(lowest_free_, file.ino);
+  --files_;
+  arena_.destroy(&file);
+  return {};
+}
+
+Result<void> Metadata::apply(const Record& record) noexcept {
+  if (record.type == RecordType::create) {
+    return create_file(record);
+  }
+  File* const file = find(record.ino);
+  if (file == nullptr) {
+    return Errno::euclean;
+  }
+  ExtentTree& extents = file->extents;
+  const PageRange pages = record.pages;
+  switch (record.type) {
+    case RecordType::create:
+      return Errno::euclean;
+
+    case RecordType::unlink:
+      if (file->name().empty()) {
+        return Errno::euclean;
+      }
+      directory_.erase(directory_.iterator_to(*file));
+      file->set_name({});
+      return {};
+
+    case RecordType::rename:
+      if (file->name().empty() || !is_valid_name(record.name) || find(record.name) != nullptr) {
+        return Errno::euclean;
+      }
+      directory_.erase(directory_.iterator_to(*file));
+      file->set_name(record.name);
+      directory_.insert(*file);
+      return {};
+
+    case RecordType::release:
+      return file->name().empty() ? release(*file) : Result<void>(Errno::euclean);
+
+    case RecordType::size:
+      if (record.bytes > LinearFs::kMaxFileSize) {
+        return Errno::euclean;
+      }
+      file->size = record.bytes;
+      return {};
+
+    case RecordType::map: {
+      const PageRange run{{record.physical}, pages.pages};
+      if (!is_inside_file(pages) || pages.pages > blocks_ || !extents.is_hole(pages) || !space_.take(run)) {
+        return Errno::euclean;
+      }
+      auto inserted = extents.insert(pages, record.physical, record.state);
+      if (!inserted.ok()) {
+        space_.untake(run);
+      }
+      return inserted;
+    }
+
+    case RecordType::set_state:
+      return is_inside_file(pages) ? extents.set_state(pages, record.state) : Result<void>(Errno::euclean);
+
+    case RecordType::unmap:
+      return is_inside_file(pages) ? extents.remove(pages, [this](PageRange freed) { space_.defer(freed); })
+                                   : Result<void>(Errno::euclean);
+
+    case RecordType::shift_up:
+      if (!is_inside_file(pages) || extents.end() > kMaxFilePages - pages.pages) {
+        return Errno::euclean;
+      }
+      return extents.shift_up(pages.first.value, pages.pages);
+
+    case RecordType::shift_down:
+      if (!is_inside_file(pages) || !extents.is_hole(pages)) {
+        return Errno::euclean;
+      }
+      extents.shift_down(pages.end().value, pages.pages);
+      return {};
+  }
+  return Errno::euclean;
+}
+
+}  // namespace linear
+DAXSIM_END

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Metadata: all files of the file system with their names and extents, and the free space. It knows nothing of how it
+// gets to the device (journal.hpp), nor of open files (file_system.hpp).
+//
+// Memory comes from the arena; nothing here allocates elsewhere after create(). Threads: the caller's lock.
+//
+// I1 No device page belongs to two files, nor to a file and the free space.
+// I2 Names are unique; a file without a name is unlinked and waits for its last close.
+// I3 apply() does all of a record or nothing.
+#pragma once
+
+#include <boost/intrusive/set.hpp>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "adapters/linear/definitions.hpp"
+#include "adapters/linear/extents.hpp"
+#include "adapters/linear/records.hpp"
+#include "adapters/linear/space.hpp"
+#include "daxsim/base/arena.hpp"
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/result.hpp"
+
+DAXSIM_BEGIN
+namespace linear {
+
+// One file, as long as it exists on the device.
+struct File : boost::intrusive::set_base_hook<> {
+  File(std::uint32_t number, Arena& arena) noexcept : ino(number), extents(arena) {}
+
+  [[nodiscard]] std::string_view name() const noexcept { return {name_bytes, name_length}; }
+  void set_name(std::string_view name) noexcept;
+
+  const std::uint32_t ino;
+  std::uint8_t name_length = 0;
+  char name_bytes[kMaxName] = {};
+  std::uint64_t size = 0;
+  std::uint64_t changed_in = 0;  // sequence of the commit that has, or will have, its last change
+  ExtentTree extents;
+};
+
+class Metadata {
+ public:
+  // Errors: Errno::enomem.
+  static Result<std::unique_ptr<Metadata>> create(Arena& arena, const Geometry& geometry);
+  ~Metadata();
+  Metadata(const Metadata&) = delete;
+  Metadata& operator=(const Metadata&) = delete;
+
+  [[nodiscard]] File* find(std::uint64_t ino) noexcept;
+  [[nodiscard]] File* find(std::string_view name) noexcept;
+  // The first file whose name is greater, or null: walks the directory.
+  [[nodiscard]] File* after(std::string_view name) noexcept;
+  // The first file with this number or a greater one, or null: walks all files, nameless ones too.
+  [[nodiscard]] File* from(std::uint64_t ino) noexcept;
+  [[nodiscard]] std::uint32_t files() const noexcept { return files_; }
+  // Lowest free number. Errors: Errno::enospc.
+  [[nodiscard]] Result<std::uint32_t> free_ino() const noexcept;
+  [[nodiscard]] Space& space() noexcept { return space_; }
+
+  // Errors: Errno::enomem, Errno::euclean (does not fit what is there: only hostile records do not).
+  Result<void> apply(const Record& record) noexcept;
+
+ private:
+  struct ByName {
+    using type = std::string_view;
+    type operator()(const File& file) const noexcept { return file.name(); }
+  };
+  using Directory = boost::intrusive::set<File, boost::intrusive::key_of_value<ByName>>;
+
+  Metadata(Arena& arena, const Geometry& geometry, Space space);
+  Result<void> create_file(const Record& record) noexcept;
+  Result<void> release(File& file) noexcept;
+
+  Arena& arena_;
+  const std::uint64_t blocks_;
+  Space space_;
+  std::vector<File*> by_ino_;  // as long as the largest number, from mount on
+  Directory directory_;
+  std::uint32_t files_ = 0;
+  std::uint32_t lowest_free_ = 1;  // no lower number is free
+};
+
+}  // namespace linear
+DAXSIM_END

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Space: which device pages are free. A freed page is handed out again only after two more checkpoints, so whichever of
+// the two checkpoints on the device is read back, nobody has overwritten what it refers to.
+//
+// Pages are counted in groups of 2 MiB of the device. All memory is reserved by create() and touched as needed: nothing
+// is allocated later, so everything works in the fault path. Threads: the caller's lock.
+//
+// I1 A page is free, used, or deferred (freed, but kept for one or two more checkpoints).
+// I2 used_in_group_ counts the set bits of used_; deferred pages are set in used_ too.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+
+#include "daxsim/base/config.hpp"
+#include "daxsim/base/result.hpp"
+#include "daxsim/base/units.hpp"
+
+DAXSIM_BEGIN
+namespace linear {
+
+class Space {
+ public:
+  // Pages [0, first_data) are used for ever. Errors: Errno::enomem.
+  static Result<Space> create(std::uint64_t blocks, std::uint64_t first_data);
+
+  // Pages that are not metadata.
+  [[nodiscard]] std::uint64_t total_pages() const noexcept { return blocks_ - first_data_; }
+  // Device pages that can be handed out now, and those that two checkpoints would add.
+  [[nodiscard]] std::uint64_t free_pages() const noexcept { return free_; }
+  [[nodiscard]] std::uint64_t deferred_pages() const noexcept { return deferred_[0].pages + deferred_[1].pages; }
+
+  // Takes a run that begins at `first`, as long as it is free, at most `most` pages. Empty when `first` is not free.
+  PageRange take_at(std::uint64_t first, std::uint64_t most) noexcept;
+  // Takes a run of whole free groups, at most `most` pages of them. Empty when there is no free group.
+  PageRange take_groups(std::uint64_t most) noexcept;
+  // The first page of a group that is entirely free; takes nothing.
+  [[nodiscard]] std::optional<std::uint64_t> find_group() noexcept;
+  // Takes the first run of `most` pages, or the longest there is. Empty when nothing is free.
+  PageRange take_any(std::uint64_t most) noexcept;
+  // Takes exactly these; false, and nothing taken, when they are not all free pages of the device.
+  bool take(PageRange pages) noexcept;
+  // Gives back what no checkpoint and no log has ever mentioned.
+  void untake(PageRange pages) noexcept;
+  // Gives back what the device may mention.
+  void defer(PageRange pages) noexcept;
+  // A checkpoint has been written.
+  void checkpointed() noexcept;
+
+ private:
+  struct Free {
+    void operator()(void* memory) const noexcept { std::free(memory); }
+  };
+  template <class T>
+  using Zeroed = std::unique_ptr<T[], Free>;
+  struct Deferred {
+    Zeroed<std::uint64_t> bits;
+    std::uint64_t pages = 0;
+    std::uint64_t low_word = ~std::uint64_t{0};  // words [low_word, high_word) may have bits
+    std::uint64_t high_word = 0;
+  };
+
+  Space(std::uint64_t blocks, std::uint64_t first_data) noexcept : blocks_(blocks), first_data_(first_data) {}
+  [[nodiscard]] bool is_used(std::uint64_t page) const noexcept;
+  void set(PageRange pages) noexcept;
+  void clear(PageRange pages) noexcept;
+  [[nodiscard]] std::uint64_t run_length(std::uint64_t first, std::uint64_t most) const noexcept;
+
+  std::uint64_t blocks_;
+  std::uint64_t first_data_;
+  std::uint64_t groups_ = 0;
+  Zeroed<std::uint64_t> used_;           // one bit per page
+  Zeroed<std::uint16_t> used_in_group_;  // 0 to 512
+  Deferred deferred_[2];                 // freed since the last checkpoint; between the last two
+  std::uint64_t free_ = 0;
+  std::uint64_t free_groups_ = 0;
+  std::uint64_t first_not_full_ = 0;  // no group below has a free page
+  std::uint64_t next_group_ = 0;      // where the search for a free group begins
+};
+
+}  // namespace linear
+DAXSIM_END
