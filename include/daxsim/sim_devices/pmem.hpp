@@ -24,7 +24,7 @@ enum class PersistenceDomain : std::uint8_t {
 };
 
 struct Pmem {
-  std::filesystem::path path;         // the media file; created when missing
+  std::filesystem::path path{};       // the media file; created when missing
   std::uint64_t size = 0;             // bytes, 1 MiB to 1 TiB, multiple of 2 MiB or exactly 1 MiB; 0: as the file is
   PersistenceDomain domain = PersistenceDomain::adr;
   // The device's write-cache flag: what the kernel believes. false: dax_flush does nothing. Right on eadr; on adr it is the

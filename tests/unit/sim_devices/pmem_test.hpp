@@ -19,7 +19,12 @@ class PmemOnFile {
   static constexpr std::uint64_t kSmall = std::uint64_t{1} << 20;
 
   explicit PmemOnFile(sim::PersistenceDomain domain = sim::PersistenceDomain::adr, std::uint64_t size = kSmall)
-      : config{.path = file.path(), .size = size, .domain = domain} {
+      : PmemOnFile(sim::Pmem{.size = size, .domain = domain}) {}
+  // A config without a path gets the temporary file's.
+  explicit PmemOnFile(sim::Pmem wanted) : config(std::move(wanted)) {
+    if (config.path.empty()) {
+      config.path = file.path();
+    }
     open();
   }
 
