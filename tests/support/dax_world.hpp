@@ -522,6 +522,7 @@ class FakeVma final : public Vma {
 };
 
 inline constexpr std::uint64_t kArea = 0x200000000000;
+inline constexpr ByteRange kWholeFile{0, ~std::uint64_t{0}};
 
 struct WorldOptions {
   std::uint64_t device_pages = 4 * kPagesPerPmd;
@@ -564,6 +565,72 @@ class World {
   [[nodiscard]] Entry entry(Pgoff page) { return file->mapping().pages().load(page); }
   [[nodiscard]] bool marked(Pgoff page, Mark mark) { return file->mapping().pages().marked(page, mark); }
   [[nodiscard]] bool dirty(Pgoff page) { return marked(page, Mark::dirty); }
+
+  struct Slot {
+    Pgoff first;
+    Entry entry;
+    bool dirty = false;
+    bool towrite = false;
+    bool writeback = false;
+  };
+  [[nodiscard]] std::vector<Slot> slots() {
+    std::vector<Slot> found;
+    XCursor cursor(file->mapping().pages(), {0});
+    const MutexLock guard(cursor.lock());
+    for (Entry entry = cursor.find(kAllPages.end()); !entry.is_null(); entry = cursor.find(kAllPages.end())) {
+      found.push_back({.first = cursor.found_index(),
+                       .entry = entry,
+                       .dirty = cursor.marked(Mark::dirty),
+                       .towrite = cursor.marked(Mark::towrite),
+                       .writeback = cursor.marked(Mark::writeback)});
+    }
+    return found;
+  }
+
+  // What must hold while nobody is inside (kernel facts, I1 to I7); empty, or what does not.
+  [[nodiscard]] std::string broken_invariant(const std::vector<FakeVma*>& areas) {
+    if (!file->mapping().pages().consistent()) {
+      return "the index is not consistent";
+    }
+    for (const Slot& slot : slots()) {
+      const std::string at = " at page " + std::to_string(slot.first.value);
+      if ((slot.dirty || slot.towrite) && !slot.entry.is_real()) {
+        return "I1: a mark without storage" + at;
+      }
+      if (slot.entry.locked() || slot.entry.is_empty() || slot.writeback) {
+        return "I6: something was left behind" + at;
+      }
+      if (slot.entry.order() != 0 && (slot.first.value % kPagesPerPmd != 0 ||
+                                      (slot.entry.is_real() && slot.entry.payload() % kPagesPerPmd != 0))) {
+        return "I7: a misaligned PMD" + at;
+      }
+    }
+    for (FakeVma* const area : areas) {
+      for (Pgoff page = area->pages().first; page < area->pages().end(); page = page + 1) {
+        const std::string at = " at page " + std::to_string(page.value);
+        const PteState pte = area->pte(page);
+        const Entry covering = entry(page);
+        if (pte.kind == PteState::Kind::zero_page && !covering.is_zero()) {
+          return "a zero page without its entry" + at;
+        }
+        if (pte.kind != PteState::Kind::memory) {
+          continue;
+        }
+        if (!covering.is_real()) {
+          return "I2: a page without its entry" + at;
+        }
+        const std::uint64_t inside_entry = covering.order() == 0 ? 0 : page - pmd_start(page);
+        const std::uint64_t inside_pte = pte.order == 0 ? 0 : page - pmd_start(page);
+        if (covering.payload() + inside_entry != pte.pfn.value + inside_pte) {
+          return "I2: another page than the entry's" + at;
+        }
+        if (pte.writable && !dirty(page)) {
+          return "I3: writable but clean" + at;
+        }
+      }
+    }
+    return {};
+  }
 
   // Names of the events since `first_id`, in order.
   [[nodiscard]] std::vector<std::string> names_since(std::uint64_t first_id) {
