@@ -147,15 +147,15 @@ bool PmemMedia::whole() const noexcept {
   return ::fstat(file_.number(), &status) == 0 && static_cast<std::uint64_t>(status.st_size) >= size_;
 }
 
-Result<void> PmemMedia::read(std::uint64_t from, std::uint64_t end, std::byte* to) noexcept {
-  while (from < end) {
-    const ssize_t got = ::pread(file_.number(), to, end - from, static_cast<off_t>(from));
+Result<void> PmemMedia::read(std::uint64_t offset, std::span<std::byte> to) const noexcept {
+  while (!to.empty()) {
+    const ssize_t got = ::pread(file_.number(), to.data(), to.size(), static_cast<off_t>(offset));
     if (got == 0 || (got < 0 && errno != EINTR)) {
       return Errno::eio;
     }
     if (got > 0) {
-      from += static_cast<std::uint64_t>(got);
-      to += got;
+      offset += static_cast<std::uint64_t>(got);
+      to = to.subspan(static_cast<std::size_t>(got));
     }
   }
   return {};
@@ -166,7 +166,7 @@ Result<void> PmemMedia::load(std::uint64_t chunk, std::byte* to) noexcept {
   const std::uint64_t end = start + kChunkSize;
   if (reserved(chunk)) {
     // Written since the file was opened: the hole that is remembered, and the host's idea of one, may be out of date.
-    return read(start, end, to);
+    return read(start, {to, kChunkSize});
   }
   for (std::uint64_t at = start; at < end;) {
     if (at >= hole_start_ && at < hole_end_) {
@@ -175,7 +175,7 @@ Result<void> PmemMedia::load(std::uint64_t chunk, std::byte* to) noexcept {
     }
     const off_t data = ::lseek(file_.number(), static_cast<off_t>(at), SEEK_DATA);
     if (data < 0 && errno != ENXIO) {
-      return read(at, end, to + (at - start));  // the file system does not know its holes
+      return read(at, {to + (at - start), end - at});  // the file system does not know its holes
     }
     if (data < 0 && !whole()) {
       return Errno::eio;
@@ -188,7 +188,7 @@ Result<void> PmemMedia::load(std::uint64_t chunk, std::byte* to) noexcept {
     }
     const off_t hole = ::lseek(file_.number(), data, SEEK_HOLE);
     const std::uint64_t data_end = hole < 0 ? end : std::min(end, static_cast<std::uint64_t>(hole));
-    DAXSIM_TRY_VOID(read(at, data_end, to + (at - start)));
+    DAXSIM_TRY_VOID(read(at, {to + (at - start), data_end - at}));
     at = data_end;
   }
   return {};

@@ -2,11 +2,12 @@
 // PmemMedia: the file behind a simulated pmem. It is the only thing that survives: a line is durable when it is in here.
 //
 // I1 While the object lives the file is locked (flock) and registered by its inode: there is no second one.
-// I2 A chunk is stored to only after reserve() succeeded for it, so a full disk is an error and not a SIGBUS.
+// I2 The mapping is used only for chunks that reserve() succeeded for, so a full disk is an error and not a SIGBUS: on
+//    some file systems (tmpfs) even reading a hole through a mapping takes a block. Others are read by load() and read().
 // I3 Words are 8 bytes, aligned, and stored whole.
 //
-// The file belongs to this object. Should somebody truncate it in spite of the lock, load() and reserve() say eio from
-// then on; where the mapping is used the host raises SIGBUS, as for any mapped file.
+// The file belongs to this object. Should somebody truncate it in spite of the lock, load(), read() and reserve() say eio
+// from then on; where the mapping is used the host raises SIGBUS, as for any mapped file.
 //
 // Threads: load() one at a time, the rest any. Locks: one of rank media around reserving.
 #pragma once
@@ -17,6 +18,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "daxsim/base/config.hpp"
@@ -46,15 +48,17 @@ class PmemMedia {
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
-  // The line that holds byte `offset`.
+  // The line that holds byte `offset`, in the mapping (I2).
   [[nodiscard]] std::uint64_t* line(std::uint64_t offset) const noexcept {
     auto* const bytes = static_cast<std::byte*>(region_.get_address());
     return reinterpret_cast<std::uint64_t*>(bytes + round_down(offset, kCacheLine));
   }
 
-  // Copies the data of a chunk to `to`, which is zero; holes are left alone. `length` is the part of it inside the file.
+  // Copies the data of a chunk to `to`, which is zero; holes are left alone.
   // Errors: Errno::eio (the file cannot be read, or was truncated). Context: fault path; waits for the disk.
   Result<void> load(std::uint64_t chunk, std::byte* to) noexcept;
+  // Bytes of the file, holes as zeroes. Errors and context as load().
+  Result<void> read(std::uint64_t offset, std::span<std::byte> to) const noexcept;
 
   // Makes the host give a chunk its blocks. Errors: Errno::enospc (disk or quota is full), Errno::eio (the file was
   // truncated), and what else the host says. Context: fault path; waits for the disk.
@@ -73,7 +77,6 @@ class PmemMedia {
   Result<void> settle_size(std::uint64_t wanted) noexcept;
   Result<void> map(const std::filesystem::path& path);
   [[nodiscard]] bool whole() const noexcept;
-  Result<void> read(std::uint64_t from, std::uint64_t end, std::byte* to) noexcept;
 
   // Set by open(), then constant.
   std::string name_;

@@ -5,8 +5,10 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cassert>
+#include <span>
 #include <utility>
 
 #include "daxsim/base/random.hpp"
@@ -17,6 +19,9 @@ namespace {
 
 constexpr std::uint64_t kLinesPerPage = kPageSize / kCacheLine;
 static_assert(kLinesPerPage == 64, "the lines of a page are the bits of a word");
+
+// What is unknown, because the media cannot be read, counts as different.
+constexpr std::uint64_t kAllLines = ~std::uint64_t{0};
 
 // The most pages of one answer, so that who asks for "all" does not make the whole device exist.
 constexpr std::uint64_t kMaxPages = 4096;
@@ -38,6 +43,19 @@ void store_line(std::uint64_t* to, const UnfencedLog::Line& line) noexcept {
   for (std::size_t i = 0; i < line.size(); ++i) {
     __atomic_store_n(to + i, line[i], __ATOMIC_RELAXED);
   }
+}
+
+// The lines in which two pages differ, as bits.
+std::uint64_t differing_lines(const std::uint64_t* left, const std::uint64_t* right) noexcept {
+  std::uint64_t lines = 0;
+  for (unsigned line = 0; line < kLinesPerPage; ++line) {
+    std::uint64_t difference = 0;
+    for (std::uint64_t i = 0; i < kWordsPerLine; ++i) {
+      difference |= load(left++) ^ load(right++);
+    }
+    lines |= std::uint64_t{difference != 0} << line;
+  }
+  return lines;
 }
 
 // The lines of `page` that have a byte in `bytes`, as bits.
@@ -80,7 +98,7 @@ Result<std::unique_ptr<DaxDevice>> PmemView::create(std::shared_ptr<PmemMedia> m
 PmemView::~PmemView() {
   if (!gone_ && memory_.data() != nullptr) {
     for_each_touched({0, media_->size()}, [this](std::uint64_t page, std::uint64_t) {
-      std::uint64_t lines = changed_lines(page);
+      std::uint64_t lines = changed_lines(page).value_or(0);
       if (lines != 0 && media_->reserve(chunk_of(page)).ok()) {
         for (; lines != 0; lines &= lines - 1) {
           const std::uint64_t offset = page * kPageSize + kCacheLine * static_cast<unsigned>(std::countr_zero(lines));
@@ -132,19 +150,15 @@ Result<void> PmemView::touch(Pgoff page, std::uint64_t pages) noexcept {
   return {};
 }
 
-// The lines of a touched page that differ from the media, as bits.
-std::uint64_t PmemView::changed_lines(std::uint64_t page) const noexcept {
-  const std::uint64_t* view = line_of_view(page * kPageSize);
-  const std::uint64_t* media = media_->line(page * kPageSize);
-  std::uint64_t changed = 0;
-  for (unsigned line = 0; line < kLinesPerPage; ++line) {
-    std::uint64_t difference = 0;
-    for (std::uint64_t i = 0; i < kWordsPerLine; ++i) {
-      difference |= load(view++) ^ load(media++);
-    }
-    changed |= std::uint64_t{difference != 0} << line;
+// The lines of a touched page that differ from the media, as bits. Errors: Errno::eio (the media cannot be read).
+Result<std::uint64_t> PmemView::changed_lines(std::uint64_t page) const noexcept {
+  const std::uint64_t* const view = line_of_view(page * kPageSize);
+  if (media_->reserved(chunk_of(page))) {
+    return differing_lines(view, media_->line(page * kPageSize));
   }
-  return changed;
+  std::array<std::uint64_t, kPageSize / sizeof(std::uint64_t)> media;
+  DAXSIM_TRY_VOID(media_->read(page * kPageSize, std::as_writable_bytes(std::span(media))));
+  return differing_lines(view, media.data());
 }
 
 // Calls visit(page, lines) for the touched pages of `bytes`, ascending; the lines of the page that `bytes` has, as bits.
@@ -165,7 +179,13 @@ Result<void> PmemView::flush(ByteRange bytes) noexcept {
   // All blocks before the first line, so that a full disk leaves everything as it was.
   Result<void> result;
   for_each_touched(bytes, [this, &result](std::uint64_t page, std::uint64_t lines) {
-    if (result.ok() && !media_->reserved(chunk_of(page)) && (changed_lines(page) & lines) != 0) {
+    if (!result.ok() || media_->reserved(chunk_of(page))) {
+      return;
+    }
+    const Result<std::uint64_t> changed = changed_lines(page);
+    if (!changed.ok()) {
+      result = changed.error();
+    } else if ((*changed & lines) != 0) {
       result = media_->reserve(chunk_of(page));
     }
   });
@@ -175,7 +195,9 @@ Result<void> PmemView::flush(ByteRange bytes) noexcept {
     if (!result.ok() || !media_->reserved(chunk_of(page))) {
       return;
     }
-    if (const std::uint64_t changed = changed_lines(page) & lines; changed != 0) {
+    const std::uint64_t* const media = media_->line(page * kPageSize);
+    const std::uint64_t changed = differing_lines(line_of_view(page * kPageSize), media) & lines;
+    if (changed != 0) {
       result = move_lines(page, changed);
     }
   });
@@ -209,7 +231,7 @@ void PmemView::fence() noexcept {
 std::uint64_t PmemView::dirty_lines(ByteRange bytes) noexcept {
   std::uint64_t count = 0;
   for_each_touched(bytes, [this, &count](std::uint64_t page, std::uint64_t lines) {
-    count += static_cast<unsigned>(std::popcount(changed_lines(page) & lines));
+    count += static_cast<unsigned>(std::popcount(changed_lines(page).value_or(kAllLines) & lines));
   });
   return count;
 }
@@ -249,7 +271,7 @@ std::vector<PmemView::Pending> PmemView::histories(const Records& records) const
     }
   };
   for_each_touched({0, media_->size()}, [&](std::uint64_t page, std::uint64_t) {
-    for (std::uint64_t lines = changed_lines(page); lines != 0; lines &= lines - 1) {
+    for (std::uint64_t lines = changed_lines(page).value_or(kAllLines); lines != 0; lines &= lines - 1) {
       const std::uint64_t line = page * kLinesPerPage + static_cast<unsigned>(std::countr_zero(lines));
       take_flushed_until(line);
       if (pending.empty() || pending.back().line != line) {
@@ -314,15 +336,6 @@ Result<std::vector<std::uint32_t>> PmemView::outcomes(const std::vector<Pending>
   return chosen;
 }
 
-PmemView::Line PmemView::value_of(const Pending& pending, const Records& records,
-                                  std::uint32_t outcome) const noexcept {
-  if (outcome < pending.flushes) {
-    return records[pending.first + outcome].old;
-  }
-  const std::uint64_t offset = pending.line * kCacheLine;
-  return load_line(outcome == pending.flushes ? media_->line(offset) : line_of_view(offset));
-}
-
 Result<PowerCutReport> PmemView::power_cut(const PowerCut& choice) {
   assert(!gone_);
   const Records records = copy_log();
@@ -345,14 +358,18 @@ Result<PowerCutReport> PmemView::power_cut(const PowerCut& choice) {
 
   PowerCutReport report;
   for (std::size_t i = 0; i < pending.size(); ++i) {
-    const Line value = value_of(pending[i], records, chosen[i]);
-    const std::uint64_t offset = pending[i].line * kCacheLine;
-    report.unfenced_lines += pending[i].flushes != 0 ? 1 : 0;
-    report.dirty_lines += pending[i].dirty ? 1 : 0;
-    report.lost_lines += value != load_line(line_of_view(offset)) ? 1 : 0;
-    if (chosen[i] != pending[i].flushes) {
-      store_line(media_->line(offset), value);
+    const Pending& line = pending[i];
+    const std::uint64_t offset = line.line * kCacheLine;
+    report.unfenced_lines += line.flushes != 0 ? 1 : 0;
+    report.dirty_lines += line.dirty ? 1 : 0;
+    if (chosen[i] == line.flushes) {
+      report.lost_lines += line.dirty ? 1 : 0;  // the media stays as it is
+      continue;
     }
+    const Line view = load_line(line_of_view(offset));
+    const Line& value = chosen[i] < line.flushes ? records[line.first + chosen[i]].old : view;
+    report.lost_lines += value != view ? 1 : 0;
+    store_line(media_->line(offset), value);
   }
   lose_memory();
   return report;

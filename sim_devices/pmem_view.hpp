@@ -77,11 +77,10 @@ class PmemView final : public DaxDevice {
   Result<void> touch(Pgoff page, std::uint64_t pages) noexcept;
   template <class Visit>
   void for_each_touched(ByteRange bytes, Visit visit) const;
-  [[nodiscard]] std::uint64_t changed_lines(std::uint64_t page) const noexcept;
+  Result<std::uint64_t> changed_lines(std::uint64_t page) const noexcept;
   Result<void> move_lines(std::uint64_t page, std::uint64_t lines) noexcept;
   Records copy_log();
   std::vector<Pending> histories(const Records& records) const;
-  [[nodiscard]] Line value_of(const Pending& pending, const Records& records, std::uint32_t outcome) const noexcept;
   static Result<std::vector<std::uint32_t>> outcomes(const std::vector<Pending>& pending, const PowerCut& choice);
   void lose_memory() noexcept;
 
