@@ -75,15 +75,18 @@ void SharedMutex::unlock() noexcept {
 }
 
 void Gate::synchronize() noexcept {
+  const auto drain = [](std::atomic<std::uint32_t>& readers) {
+    for (std::uint32_t inside = readers.load(std::memory_order_seq_cst); inside != 0;
+         inside = readers.load(std::memory_order_seq_cst)) {
+      readers.wait(inside, std::memory_order_seq_cst);
+    }
+  };
   const std::lock_guard guard(killers_);
   waiting_.store(true, std::memory_order_seq_cst);
-  for (int turn = 0; turn < 2; ++turn) {
-    std::atomic<std::uint32_t>& old = readers_[phase_.fetch_add(1, std::memory_order_seq_cst) & 1];
-    for (std::uint32_t inside = old.load(std::memory_order_seq_cst); inside != 0;
-         inside = old.load(std::memory_order_seq_cst)) {
-      old.wait(inside, std::memory_order_seq_cst);
-    }
-  }
+  const std::uint32_t phase = phase_.load(std::memory_order_relaxed);
+  drain(readers_[(phase & 1) ^ 1]);
+  phase_.store(phase + 1, std::memory_order_seq_cst);
+  drain(readers_[phase & 1]);
   waiting_.store(false, std::memory_order_seq_cst);
 }
 
@@ -152,17 +155,20 @@ Result<void> Waiter::wait_interruptible() noexcept {
     wait();
     return {};
   }
+  bool raised = false;
   {
     const std::lock_guard guard(interruption->lock_);
-    if (interruption->raised()) {
-      return Errno::eintr;
-    }
-    interruption->waiter_ = this;
+    raised = interruption->raised();
+    interruption->waiter_ = raised ? nullptr : this;
   }
-  signals_.wait(0, std::memory_order_acquire);
-  const std::lock_guard guard(interruption->lock_);
-  interruption->waiter_ = nullptr;
-  if ((signals_.load(std::memory_order_acquire) & kWoken) == 0) {
+  if (!raised) {
+    signals_.wait(0, std::memory_order_acquire);
+    const std::lock_guard guard(interruption->lock_);
+    interruption->waiter_ = nullptr;
+  }
+  // Once out of the queue nobody can choose this waiter any more, so the wake-up of one that gives up is never lost.
+  dequeue();
+  if (!woken()) {
     return Errno::eintr;
   }
   return {};

@@ -113,28 +113,34 @@ class DAXSIM_SCOPED_CAPABILITY ExclusiveLock {
 // killer waits. synchronize() returns when every reader that was inside when it was called has left; readers that enter
 // later are not waited for. The killer changes the state that readers test first, then synchronizes.
 //
-// Protocol: two counters; readers use the one `phase_` names. synchronize() switches the phase and waits for the other
-// counter, twice, because a reader may have read the phase just before a switch and count itself just after.
+// Protocol: two counters; readers use the one `phase_` names. synchronize() first waits for the other one, where a reader
+// may be that had read the phase just before the last switch and counted itself just after; then it switches the phase
+// and waits for the counter that was in use.
 class Gate {
  public:
-  Gate() noexcept = default;
+  // no: readers may go on to take any lock. Only for a gate whose killers hold nothing that a reader could want.
+  enum class Ordered : std::uint8_t { no, yes };
+  explicit Gate(Ordered ordered = Ordered::yes) noexcept : ordered_(ordered == Ordered::yes) {}
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
   class Reader {
    public:
-    explicit Reader(Gate& gate) noexcept
-        : gate_(gate), phase_(gate.phase_.load(std::memory_order_relaxed) & 1) {
-      lock_order::acquiring(LockRank::device_gate);
+    explicit Reader(Gate& gate) noexcept : gate_(gate), phase_(gate.phase_.load(std::memory_order_relaxed) & 1) {
+      if (gate_.ordered_) {
+        lock_order::acquiring(LockRank::device_gate);
+        lock_order::acquired(LockRank::device_gate);
+      }
       gate_.readers_[phase_].fetch_add(1, std::memory_order_seq_cst);
-      lock_order::acquired(LockRank::device_gate);
     }
     ~Reader() {
       if (gate_.readers_[phase_].fetch_sub(1, std::memory_order_seq_cst) == 1 &&
           gate_.waiting_.load(std::memory_order_seq_cst)) {
         gate_.readers_[phase_].notify_all();
       }
-      lock_order::released(LockRank::device_gate);
+      if (gate_.ordered_) {
+        lock_order::released(LockRank::device_gate);
+      }
     }
     Reader(const Reader&) = delete;
     Reader& operator=(const Reader&) = delete;
@@ -148,6 +154,7 @@ class Gate {
   void synchronize() noexcept;
 
  private:
+  const bool ordered_;
   std::atomic<std::uint32_t> phase_{0};
   std::atomic<std::uint32_t> readers_[2] = {};
   std::atomic<bool> waiting_{false};
@@ -208,9 +215,11 @@ class Waiter {
   void enqueue() noexcept;
   // Until woken. Context: no lock of rank mm or above held, save the entry locks of others.
   void wait() noexcept;
-  // The same, or eintr when the thread's Interruption is raised. Errors: Errno::eintr.
+  // The same, or eintr when the thread's Interruption is raised before a waker chooses this waiter; it is then out of the
+  // queue and has no wake-up to pass on. Errors: Errno::eintr.
   Result<void> wait_interruptible() noexcept;
-  // True when a waker has chosen this waiter. A chosen waiter that gives up must wake the next.
+  // True when a waker has chosen this waiter. One that was chosen and then does not take what it waited for must wake the
+  // next.
   [[nodiscard]] bool woken() const noexcept { return (signals_.load(std::memory_order_acquire) & kWoken) != 0; }
 
  private:
@@ -224,9 +233,9 @@ class Waiter {
   const WaitKey key_;
   const WaitMode mode_;
   std::atomic<std::uint32_t> signals_{0};
-  bool queued_ = false;       // guarded by the queue's lock
-  Waiter* next_ = nullptr;    // guarded by the queue's lock
-  Waiter** link_ = nullptr;   // guarded by the queue's lock
+  bool queued_ = false;      // guarded by the queue's lock
+  Waiter* next_ = nullptr;   // guarded by the queue's lock
+  Waiter** link_ = nullptr;  // guarded by the queue's lock
 };
 
 void wake_waiters(WaitKey key, Wake how) noexcept;
