@@ -62,14 +62,14 @@ struct Bit {
 };
 
 // mm_types.h, F4.1. Flags without a name in the kernel's table are printed as one hexadecimal rest.
-constexpr std::array kFaultFlags{Bit{0x001, "WRITE"},       Bit{0x002, "MKWRITE"},  Bit{0x004, "ALLOW_RETRY"},
-                                 Bit{0x008, "RETRY_NOWAIT"}, Bit{0x010, "KILLABLE"}, Bit{0x020, "TRIED"},
-                                 Bit{0x040, "USER"},         Bit{0x080, "REMOTE"},   Bit{0x100, "INSTRUCTION"},
+constexpr std::array kFaultFlags{Bit{0x001, "WRITE"},         Bit{0x002, "MKWRITE"},  Bit{0x004, "ALLOW_RETRY"},
+                                 Bit{0x008, "RETRY_NOWAIT"},  Bit{0x010, "KILLABLE"}, Bit{0x020, "TRIED"},
+                                 Bit{0x040, "USER"},          Bit{0x080, "REMOTE"},   Bit{0x100, "INSTRUCTION"},
                                  Bit{0x200, "INTERRUPTIBLE"}, Bit{0x1000, "VMA_LOCK"}};
-constexpr std::array kResults{Bit{0x0001, "OOM"},       Bit{0x0002, "SIGBUS"},   Bit{0x0004, "MAJOR"},
-                              Bit{0x0010, "HWPOISON"},  Bit{0x0020, "HWPOISON_LARGE"}, Bit{0x0040, "SIGSEGV"},
-                              Bit{0x0100, "NOPAGE"},    Bit{0x0200, "LOCKED"},   Bit{0x0400, "RETRY"},
-                              Bit{0x0800, "FALLBACK"},  Bit{0x1000, "DONE_COW"}, Bit{0x2000, "NEEDDSYNC"}};
+constexpr std::array kResults{Bit{0x0001, "OOM"},      Bit{0x0002, "SIGBUS"},         Bit{0x0004, "MAJOR"},
+                              Bit{0x0010, "HWPOISON"}, Bit{0x0020, "HWPOISON_LARGE"}, Bit{0x0040, "SIGSEGV"},
+                              Bit{0x0100, "NOPAGE"},   Bit{0x0200, "LOCKED"},         Bit{0x0400, "RETRY"},
+                              Bit{0x0800, "FALLBACK"}, Bit{0x1000, "DONE_COW"},       Bit{0x2000, "NEEDDSYNC"}};
 
 template <std::size_t n>
 std::string bits_text(std::uint32_t value, const std::array<Bit, n>& table) {
@@ -86,9 +86,7 @@ std::string bits_text(std::uint32_t value, const std::array<Bit, n>& table) {
   return text;
 }
 
-std::string where(const Event& e) {
-  return fmt::format("dev {}:{} ino {:#x}", e.dev >> 20, e.dev & 0xfffff, e.ino);
-}
+std::string where(const Event& e) { return fmt::format("dev {}:{} ino {:#x}", e.dev >> 20, e.dev & 0xfffff, e.ino); }
 
 std::string faulting(const Event& e) {
   return fmt::format("{} {} {} address {:#x}", where(e), e.is_private ? "private" : "shared",

@@ -7,8 +7,8 @@
 #define DAXSIM_VERSION_MINOR 1
 #define DAXSIM_VERSION_PATCH 0
 
-#define DAXSIM_BEGIN    \
-  namespace daxsim {    \
+#define DAXSIM_BEGIN \
+  namespace daxsim { \
   inline namespace v0 {
 #define DAXSIM_END \
   }                \

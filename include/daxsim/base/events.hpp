@@ -140,7 +140,7 @@ class EventStream {
   std::array<std::uint64_t, kEventTypes> counts_ DAXSIM_GUARDED_BY(lock_) = {};
   std::array<std::atomic<EventObserver*>, kMaxObservers> observers_ = {};
   std::atomic<unsigned> observer_count_{0};
-  Gate in_observers_;
+  Gate in_observers_{Gate::Ordered::no};
 };
 
 // The text of the kernel's fs_dax trace events, exactly; for the other events their name and fields in the style of the

@@ -15,11 +15,11 @@
 DAXSIM_BEGIN
 
 enum class LockRank : std::uint8_t {
-  machine,      // a machine's tables of devices, file systems, processes
-  name_space,   // a file system's directory
-  i_rwsem,      // an inode: read, write, truncate, fallocate. The last rank that may be held while user memory is touched
-  mm,           // a process's areas, or the table of live mappings
-  freeze,       // a file system: frozen by removal
+  machine,     // a machine's tables of devices, file systems, processes
+  name_space,  // a file system's directory
+  i_rwsem,  // an inode: read, write, truncate, fallocate. The last rank that may be held while user memory is touched
+  mm,       // a process's areas, or the table of live mappings
+  freeze,   // a file system: frozen by removal
   invalidate,   // an address space: shared by faults, exclusive by truncate and punch
   entry,        // an index entry's lock bit (not a mutex)
   i_mmap,       // an address space's list of areas

@@ -46,9 +46,9 @@ DAXSIM_END
   declaration = std::move(*temporary)
 
 // The same for Result<void>.
-#define DAXSIM_TRY_VOID(expression)                  \
-  do {                                               \
+#define DAXSIM_TRY_VOID(expression)                                   \
+  do {                                                                \
     if (auto daxsim_try_void = (expression); !daxsim_try_void.ok()) { \
-      return daxsim_try_void.error();                \
-    }                                                \
+      return daxsim_try_void.error();                                 \
+    }                                                                 \
   } while (false)

@@ -60,7 +60,7 @@ void run(const std::vector<Step>& steps) {
   verifier.finish();
 }
 
-rc::Gen<std::vector<Step>> many_steps() { return rc::gen::scale(10, rc::gen::arbitrary<std::vector<Step>>()); }
+rc::Gen<std::vector<Step>> many_steps() { return rc::gen::scale(5, rc::gen::arbitrary<std::vector<Step>>()); }
 
 // Any sequence of calls does to the product's tree what it does to a std::map.
 RC_GTEST_PROP(XArrayModel, BehavesAsAMapWith64Slots, ()) { run<6>(*many_steps()); }
