@@ -176,7 +176,7 @@ FaultOutcome pte_fault_locked(Fault& fault) noexcept {
     return FaultOutcome::sigbus;
   }
   const FaultOutcome outcome = insert_and_install(fault, lock, *extent);
-  return extent->is_new ? outcome | FaultOutcome::major : outcome;
+  return extent->is_new && outcome != FaultOutcome::sigbus ? outcome | FaultOutcome::major : outcome;
 }
 
 FaultOutcome pte_fault(Fault& fault) noexcept {
