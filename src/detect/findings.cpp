@@ -78,7 +78,7 @@ struct Detectors::State {
   std::size_t kept_count DAXSIM_GUARDED_BY(lock) = 0;
   std::array<std::uint64_t, kFindingKinds> counts DAXSIM_GUARDED_BY(lock) = {};
 
-  mutable Mutex watched_lock{LockRank::machine};
+  mutable Mutex watched_lock{LockRank::name_space};
   std::array<SuperBlock*, kWatched> watched DAXSIM_GUARDED_BY(watched_lock) = {};
 };
 

@@ -41,7 +41,9 @@ class DeviceHandle {
   [[nodiscard]] const std::string& name() const noexcept { return attachment_->name(); }
   [[nodiscard]] std::uint64_t size() const noexcept { return attachment_->size(); }
   [[nodiscard]] LifeState state() const noexcept { return attachment_->state(); }
-  // For tests and tools that want the medium or the view itself.
+  // The medium: Machine::attach() of another machine, or of this one after a removal, takes it as it is.
+  [[nodiscard]] const std::shared_ptr<Device>& medium() const noexcept { return attachment_->device(); }
+  // For tests and tools that want the machine's side of it.
   [[nodiscard]] Attachment& attachment() const noexcept { return *attachment_; }
   friend bool operator==(const DeviceHandle& a, const DeviceHandle& b) noexcept {
     return a.attachment_ == b.attachment_;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "daxsim/test_support/builders.hpp"
+
+#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkstemp
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace daxsim::test {
+
+TemporaryFile::TemporaryFile() {
+  std::string name = (std::filesystem::temp_directory_path() / "daxsim-XXXXXX").string();
+  const int fd = ::mkstemp(name.data());
+  if (fd < 0) {
+    throw MustError(from_host_errno(errno), std::source_location::current());
+  }
+  ::close(fd);
+  std::filesystem::remove(name);
+  path_ = name;
+}
+
+TemporaryFile::~TemporaryFile() {
+  if (!path_.empty()) {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+}
+
+TemporaryFile::TemporaryFile(TemporaryFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+TemporaryFile& TemporaryFile::operator=(TemporaryFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+PowerCutReport MountedWorld::power_cycle(const PowerCut& choice) {
+  const PowerCutReport report = must(machine.power_cut(choice));
+  machine = must(machine.reboot());
+  device = machine.devices().front();
+  fs = must(machine.mount<LinearFs>(device));
+  return report;
+}
+
+MountedWorld mounted(std::uint64_t device_size, const MachineOptions& options) {
+  TemporaryFile media;
+  Machine machine(options);
+  DeviceHandle device = must(machine.attach(sim::Pmem{.path = media.path(), .size = device_size}));
+  FileSystem fs = must(machine.mkfs<LinearFs>(device));
+  return {std::move(media), std::move(machine), std::move(device), std::move(fs)};
+}
+
+FileWorld with_file(std::uint64_t file_size, const MachineOptions& options) {
+  using namespace daxsim::literals;
+  const std::uint64_t device_size = std::max(round_up(2 * file_size, kPmdSize), 8_MiB);
+  MountedWorld world = mounted(device_size, options);
+  File file = must(world.fs.create("/file", file_size));
+  return {std::move(world), std::move(file)};
+}
+
+LiveWorld live_file(std::uint64_t file_size, const MapOptions& mapping, const MachineOptions& options,
+                    LiveBackend backend) {
+  FileWorld world = with_file(file_size, options);
+  Mapping map = must(world.file.map(mapping, backend));
+  return {std::move(world), std::move(map)};
+}
+
+}  // namespace daxsim::test
