@@ -234,7 +234,7 @@ void PageTable::zap(std::uint64_t from, std::uint64_t to, EvenCows even_cows) no
   }
 }
 
-std::uint64_t PageTable::write_protect(std::uint64_t from, std::uint64_t to, EvenCows even_cows) noexcept {
+std::uint64_t PageTable::write_protect(std::uint64_t from, std::uint64_t to) noexcept {
   std::uint64_t writable = 0;
   const auto protect = [&writable](Entry& entry) {
     entry.withdraw(entry.load().with(Writable::no));
@@ -251,8 +251,7 @@ std::uint64_t PageTable::write_protect(std::uint64_t from, std::uint64_t to, Eve
     }
     for (; at < end; at += kPageSize) {
       Entry& entry = page_in(slot_word, at);
-      const PteWord word = entry.load();
-      if (word.is_writable() && (!word.is_private_copy() || even_cows == EvenCows::yes)) {
+      if (entry.load().is_writable()) {
         protect(entry);
       }
     }

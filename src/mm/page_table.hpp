@@ -129,7 +129,7 @@ class PageTable {
   // Drops the pages; frees the private copies when they are meant too.
   void zap(std::uint64_t from, std::uint64_t to, EvenCows even_cows) noexcept DAXSIM_EXCLUDES(lock_);
   // Returns how many entries were writable.
-  std::uint64_t write_protect(std::uint64_t from, std::uint64_t to, EvenCows even_cows) noexcept DAXSIM_EXCLUDES(lock_);
+  std::uint64_t write_protect(std::uint64_t from, std::uint64_t to) noexcept DAXSIM_EXCLUDES(lock_);
   // Private copies are writable again.
   void unprotect_copies(std::uint64_t from, std::uint64_t to) noexcept DAXSIM_EXCLUDES(lock_);
   // Drops the PMD around `address`, if there is one.

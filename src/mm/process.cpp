@@ -207,10 +207,11 @@ void Process::forget(const PageTable& table) noexcept {
   }
 }
 
-// Null: no memory.
+// An area that maps what `of` maps, but from `start` to `end`, which may lie outside it. Null: no memory.
 Area* Process::make_piece(const Area& of, VmFlags flags, std::uint64_t start, std::uint64_t end) noexcept {
+  const Pgoff first = start < of.start() ? of.pages().first - ((of.start() - start) >> kPageShift) : of.pgoff_of(start);
   return system_.arena.create<Area>(Area::Owner{system_, pid_, tlb_}, of.table(), of.file(), flags, start,
-                                    PageRange{of.pgoff_of(start), (end - start) >> kPageShift});
+                                    PageRange{first, (end - start) >> kPageShift});
 }
 
 // Puts `pieces`, which lie where the areas [first, last) are, in their place. There is room for them in the vector. For a
@@ -385,7 +386,7 @@ Result<void> Process::protect_in(Area& area, std::uint64_t from, std::uint64_t t
   }
   replace(areas_.begin() + first_index, areas_.begin() + last_index, std::span(pieces).first(used));
   if (!flags.write) {
-    table.write_protect(from, to, EvenCows::yes);
+    table.write_protect(from, to);
   } else if (!flags.shared) {
     table.unprotect_copies(from, to);
   }

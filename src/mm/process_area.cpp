@@ -117,8 +117,7 @@ std::uint64_t Area::write_protect(PageRange what) noexcept {
     return 0;
   }
   const PageRange here = pages().clip(what);
-  return table_.write_protect(address_of(here.first), address_of(here.first) + (here.pages << kPageShift),
-                              EvenCows::no);
+  return table_.write_protect(address_of(here.first), address_of(here.first) + (here.pages << kPageShift));
 }
 
 void Area::unmap(PageRange what, EvenCows even_cows) noexcept {

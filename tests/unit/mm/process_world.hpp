@@ -111,10 +111,8 @@ class SoftInode final : public Inode {
     }
     return writable;
   }
-  [[nodiscard]] bool dirty(std::uint64_t page) noexcept {
-    const MutexLock entry(entry_);
-    return dirty_[page];
-  }
+  // While nothing else runs.
+  [[nodiscard]] bool dirty(std::uint64_t page) const noexcept { return dirty_[page]; }
   void resize(std::uint64_t bytes) noexcept { set_size(bytes); }
 
   Result<std::uint64_t> read(std::uint64_t, std::span<std::byte>) override { return Errno::eopnotsupp; }
