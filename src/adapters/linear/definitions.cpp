@@ -13,7 +13,7 @@ constexpr std::uint64_t kBlocksPerFile = 16;
 constexpr std::uint32_t kLeastFiles = 16;
 constexpr std::uint32_t kMostDefaultFiles = 65536;
 constexpr std::uint64_t kBlocksPerLogPage = 128;
-constexpr std::uint64_t kLeastLog = 4;
+constexpr std::uint64_t kLeastLog = 1;
 constexpr std::uint64_t kMostLog = 256;
 
 }  // namespace

@@ -18,6 +18,14 @@ constexpr bool is_page_aligned(ByteRange bytes) noexcept {
   return bytes.offset % kPageSize == 0 && bytes.length % kPageSize == 0;
 }
 
+// A device that is gone, or memory that is bad, is an I/O error to a system call.
+Result<void> as_io_error(Result<void> result) noexcept {
+  if (!result.ok() && (result.error() == Errno::enxio || result.error() == Errno::ehwpoison)) {
+    return Errno::eio;
+  }
+  return result;
+}
+
 }  // namespace
 
 LinearInode::LinearInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept
@@ -89,7 +97,7 @@ FaultOutcome LinearInode::fault(FaultRequest& request) noexcept {
 
 Result<void> LinearInode::fsync_range(ByteRange bytes, Datasync) noexcept {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
-  DAXSIM_TRY_VOID(dax::writeback_range(file_system_.context(), mapping(), bytes));
+  DAXSIM_TRY_VOID(as_io_error(dax::writeback_range(file_system_.context(), mapping(), bytes)));
   const MutexLock guard(file_system_.allocation_lock());
   if (file_system_.journal().is_dirty(file_)) {
     return file_system_.commit_locked();
@@ -170,10 +178,10 @@ Result<void> LinearInode::truncate(std::uint64_t bytes) {
   }
   const ExclusiveLock writing(i_rwsem());
   if (bytes > size()) {
-    DAXSIM_TRY_VOID(zero_gap(bytes));
+    DAXSIM_TRY_VOID(as_io_error(zero_gap(bytes)));
     return extend(bytes);
   }
-  return bytes == size() ? Result<void>() : shrink(bytes);
+  return bytes == size() ? Result<void>() : as_io_error(shrink(bytes));
 }
 
 // As recorded (oracle, workload f): the whole file is unmapped and the pins are waited for, the pages behind the new end
@@ -197,44 +205,48 @@ Result<void> LinearInode::shrink(std::uint64_t bytes) {
 
 Result<void> LinearInode::fallocate(Fallocate mode, ByteRange bytes) {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
-  if (bytes.length == 0) {
+  const bool moves = mode == Fallocate::collapse_range || mode == Fallocate::insert_range;
+  if (bytes.length == 0 || (moves && !is_page_aligned(bytes))) {
     return Errno::einval;
   }
   if (bytes.offset > LinearFs::kMaxFileSize || bytes.length > LinearFs::kMaxFileSize - bytes.offset) {
     return Errno::efbig;
   }
   const ExclusiveLock writing(i_rwsem());
-  if (mode == Fallocate::allocate || mode == Fallocate::allocate_keep_size) {
-    DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
-    if (mode == Fallocate::allocate_keep_size || bytes.end() <= size()) {
-      return {};
-    }
-    DAXSIM_TRY_VOID(zero_gap(bytes.end()));
-    return extend(bytes.end());
+  switch (mode) {
+    case Fallocate::allocate:
+    case Fallocate::allocate_keep_size:
+      DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
+      break;
+    case Fallocate::zero_range:
+      DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
+      [[fallthrough]];
+    default:
+      DAXSIM_TRY_VOID(as_io_error(change_layout(mode, bytes)));
   }
-  if (mode == Fallocate::zero_range) {
-    DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
+  const bool extends = mode == Fallocate::allocate || mode == Fallocate::zero_range;
+  if (!extends || bytes.end() <= size()) {
+    return {};
   }
-  const bool moves = mode == Fallocate::collapse_range || mode == Fallocate::insert_range;
-  if (moves && !is_page_aligned(bytes)) {
-    return Errno::einval;
+  DAXSIM_TRY_VOID(as_io_error(zero_gap(bytes.end())));
+  return extend(bytes.end());
+}
+
+Result<void> LinearInode::change_layout(Fallocate mode, ByteRange bytes) {
+  const SharedLock thawed(file_system_.freeze_lock());
+  const ExclusiveLock no_faults(mapping().invalidate_lock());
+  switch (mode) {
+    case Fallocate::punch_hole:
+      return punch(bytes);
+    case Fallocate::zero_range:
+      return zero(bytes);
+    case Fallocate::collapse_range:
+      return collapse(bytes);
+    case Fallocate::insert_range:
+      return insert(bytes);
+    default:
+      return Errno::eopnotsupp;
   }
-  {
-    const SharedLock thawed(file_system_.freeze_lock());
-    const ExclusiveLock no_faults(mapping().invalidate_lock());
-    switch (mode) {
-      case Fallocate::punch_hole:
-        return punch(bytes);
-      case Fallocate::collapse_range:
-        return collapse(bytes);
-      case Fallocate::insert_range:
-        return insert(bytes);
-      default:
-        break;
-    }
-    DAXSIM_TRY_VOID(zero(bytes));
-  }
-  return bytes.end() <= size() ? Result<void>() : extend(bytes.end());
 }
 
 Result<void> LinearInode::allocate_unwritten(PageRange pages) {
@@ -289,9 +301,6 @@ Result<void> LinearInode::zero(ByteRange bytes) {
   const dax::Context& context = file_system_.context();
   DAXSIM_TRY_VOID(dax::break_layouts(context, *this, pages_of(bytes)));
   DAXSIM_TRY(const PageRange whole, zero_edges(bytes));
-  if (bytes.offset > size()) {
-    DAXSIM_TRY_VOID(zero_in_place({size(), bytes.offset - size()}));
-  }
   if (!whole.empty()) {
     DAXSIM_TRY_VOID(dax::truncate_pages(context, *this, whole, EvenCows::no));
     const std::array records{

@@ -44,6 +44,8 @@ class LinearInode final : public Inode {
   // through a mapping (6.12).
   Result<void> zero_gap(std::uint64_t offset) DAXSIM_REQUIRES(i_rwsem());
   Result<void> allocate_unwritten(PageRange pages) DAXSIM_REQUIRES(i_rwsem());
+  // fallocate but for allocation; takes the invalidate lock.
+  Result<void> change_layout(Fallocate mode, ByteRange bytes) DAXSIM_REQUIRES(i_rwsem());
   Result<void> punch(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   Result<void> zero(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   Result<void> collapse(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
