@@ -9,6 +9,7 @@
 //
 // TOWRITE bounds the call: a thread that keeps dirtying cannot keep it busy. WRITEBACK is ours: a second call may find
 // its snapshot taken over by the first, and must not return before the first has flushed (F13/33; Linux leaves a window).
+#include <algorithm>
 #include <cassert>
 
 #include "dax/costs.hpp"
@@ -130,6 +131,33 @@ void wait_for_others(const Writeback& call, Pgoff first, Pgoff last) noexcept {
   }
 }
 
+// Where the kernel's cursor stands when nothing more is found in [.., last]: at the end of the first node on its way up,
+// from the last entry visited, that reaches beyond the range, or of the root. The trace events show it.
+Pgoff where_the_walk_ends(XCursor& cursor, Pgoff first, Pgoff last, Entry visited) noexcept
+    DAXSIM_REQUIRES(cursor.lock()) {
+  constexpr unsigned kNodeShift = 6;
+  const Pgoff at = visited.is_null() ? first : cursor.index();
+  // A root is as tall as the highest entry needs; a lone entry at 0 needs none.
+  unsigned root = 0;
+  const auto lies_beyond = [&cursor](unsigned shift) DAXSIM_NO_THREAD_SAFETY_ANALYSIS {
+    cursor.set({std::uint64_t{1} << shift});
+    return !cursor.find(kAllPages.end()).is_null();
+  };
+  while (root < 60 && lies_beyond(root)) {
+    root += kNodeShift;
+  }
+  if (visited.is_null()) {
+    return std::max(first, Pgoff{std::uint64_t{1} << root});
+  }
+  unsigned level = visited.order() == 0 ? kNodeShift : 2 * kNodeShift;
+  Pgoff end{round_up(at.value + 1, std::uint64_t{1} << level)};
+  while (level < root && end <= last) {
+    level += kNodeShift;
+    end = {round_up(at.value + 1, std::uint64_t{1} << level)};
+  }
+  return root == 0 ? Pgoff{1} : end;
+}
+
 }  // namespace
 
 Result<void> writeback_range(const Context& context, AddressSpace& mapping, ByteRange bytes) noexcept {
@@ -151,14 +179,16 @@ Result<void> writeback_range(const Context& context, AddressSpace& mapping, Byte
   {
     XCursor cursor(index, first);
     const MutexLock guard(cursor.lock());
+    Entry visited;
     while (result.ok()) {
       const Entry entry = cursor.find_marked(last, Mark::towrite);
       if (entry.is_null()) {
         break;
       }
+      visited = entry;
       result = write_entry(call, cursor, entry);
     }
-    event.pgoff = cursor.index();
+    event.pgoff = result.ok() ? where_the_walk_ends(cursor, first, last, visited) : cursor.index();
   }
   if (index.marked(Mark::writeback)) {
     wait_for_others(call, first, last);

@@ -504,9 +504,8 @@ class FakeVma final : public Vma {
   // `visit` says whether the page-table entry goes.
   template <class Visit>
   void for_each_pte(PageRange range, Visit visit) {
-    for (auto item = ptes_.begin(); item != ptes_.end();) {
-      const bool goes = range.contains({item->first}) && visit(item->second);
-      item = goes ? ptes_.erase(item) : std::next(item);
+    for (auto item = ptes_.lower_bound(range.first.value); item != ptes_.end() && range.contains({item->first});) {
+      item = visit(item->second) ? ptes_.erase(item) : std::next(item);
     }
     for (auto item = pmds_.begin(); item != pmds_.end();) {
       const bool goes = range.overlaps({{item->first}, kPagesPerPmd}) && visit(item->second);
