@@ -107,7 +107,9 @@ PmemView::~PmemView() {
       }
     });
   }
-  media_->return_view();
+  if (!gone_) {
+    media_->return_view();
+  }
 }
 
 std::uint64_t* PmemView::line_of_view(std::uint64_t offset) const noexcept {
@@ -387,8 +389,11 @@ void PmemView::lose_memory() noexcept {
   // The descriptor stays ours, so that a late user of its number does not find another file; its pages go back now.
   ::fallocate(memory_file_.number(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
               static_cast<off_t>(media_->size()));
-  const MutexLock guard(log_lock_);
-  log_.clear();
+  {
+    const MutexLock guard(log_lock_);
+    log_.clear();
+  }
+  media_->return_view();
 }
 
 }  // namespace sim

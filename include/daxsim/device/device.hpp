@@ -35,7 +35,7 @@ class Device {
 
   // What one machine's CPU sees of the medium; fault-path memory comes from `arena`, which outlives it. The medium lives as
   // long as its view.
-  // Errors: Errno::ebusy (a machine has a view already), Errno::enomem (the host refused memory or addresses),
+  // Errors: Errno::ebusy (there is a view that was neither cut, unmapped nor destroyed), Errno::enomem (the host refused memory or addresses),
   // Errno::emfile, Errno::enfile, Errno::efbig (host limits on open files and on the size of a file).
   virtual Result<std::unique_ptr<DaxDevice>> make_view(Arena& arena) = 0;
 };
