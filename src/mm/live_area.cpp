@@ -6,6 +6,7 @@
 #include <new>
 #include <utility>
 
+#include "daxsim/device/attachment.hpp"
 #include "daxsim/vfs/inode.hpp"
 #include "daxsim/vfs/super_block.hpp"
 #include "mm/live_registry.hpp"
@@ -15,7 +16,8 @@ DAXSIM_BEGIN
 namespace live {
 namespace {
 
-constexpr std::uint64_t kLargestArea = std::uint64_t{1} << 46;
+constinit std::atomic<std::uint64_t> next_id{1};
+constexpr std::uint64_t kLargestArea = std::uint64_t{1} << 42;
 
 Pgoff slot_start(Pgoff page) noexcept { return pmd_start(page); }
 
@@ -52,6 +54,7 @@ Result<Area*> Area::create(System& system, std::shared_ptr<OpenFile> file, VmFla
 Area::Area(System& system, std::shared_ptr<OpenFile> file, VmFlags flags, std::uint64_t start, PageRange pages,
            Host& host, HostRange reservation, HostRange tables) noexcept
     : Vma(file->inode().mapping(), flags, start, pages),
+      id_(next_id.fetch_add(1, std::memory_order_relaxed)),
       system_(system),
       file_(std::move(file)),
       host_(host),
@@ -63,6 +66,11 @@ Area::Area(System& system, std::shared_ptr<OpenFile> file, VmFlags flags, std::u
       segments_(system.arena) {}
 
 void Area::destroy(Area* area) noexcept {
+  for (Attachment* device : area->flushed_so_far()) {
+    if (device != nullptr) {
+      static_cast<void>(device->fence());
+    }
+  }
   give_back(area->reservation_);
   give_back(area->tables_);
   delete area;
@@ -506,6 +514,37 @@ Area::Run Area::memory_at(Pgoff page, std::uint64_t wanted) noexcept {
     end = end + 1;
   }
   return {.pfn = segment->backing.pfn_of(page), .pages = end - page};
+}
+
+// --- cache lines ----------------------------------------------------------------------------------------------------
+
+void Area::note_flush(Attachment& device) noexcept {
+  Attachment* oldest = nullptr;
+  {
+    const MutexLock guard(lock_);
+    for (Attachment*& flushed : flushed_) {
+      if (flushed == nullptr || flushed == &device) {
+        flushed = &device;
+        return;
+      }
+    }
+    oldest = std::exchange(flushed_[0], &device);
+  }
+  // One device too many to remember: fenced early, as could have happened anyway.
+  static_cast<void>(oldest->fence());
+}
+
+void Area::fence(Attachment& device) noexcept {
+  {
+    const MutexLock guard(lock_);
+    std::replace(flushed_.begin(), flushed_.end(), &device, static_cast<Attachment*>(nullptr));
+  }
+  static_cast<void>(device.fence());
+}
+
+std::array<Attachment*, Area::kMostFlushed> Area::flushed_so_far() noexcept {
+  const MutexLock guard(lock_);
+  return flushed_;
 }
 
 }  // namespace live

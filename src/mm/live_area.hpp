@@ -18,6 +18,7 @@
 // I3 Private copies are never laid over: they go by unmap(EvenCows::yes) only.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -90,11 +91,18 @@ class Area final : public Vma {
   [[nodiscard]] Run memory_at(Pgoff page, std::uint64_t pages) noexcept;
   [[nodiscard]] bool is_present(Pgoff page) noexcept;
 
+  // Different for every area of the process, ever.
+  [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+  // Somebody is about to flush lines of this device, through the area. A fence() orders them; so does the area's end.
+  void note_flush(Attachment& device) noexcept;
+  void fence(Attachment& device) noexcept;
+
  private:
   Area(System& system, std::shared_ptr<OpenFile> file, VmFlags flags, std::uint64_t start, PageRange pages, Host& host,
        HostRange reservation, HostRange tables) noexcept;
   ~Area() = default;
 
+  static constexpr std::size_t kMostFlushed = 8;
   enum State : std::uint8_t {
     kPresent = 1 << 0,
     kWritable = 1 << 1,
@@ -119,6 +127,8 @@ class Area final : public Vma {
   FaultOutcome show_again(Pgoff page) noexcept;
   [[nodiscard]] Look look(Pgoff page) noexcept;
   void emit_fault(std::uint64_t address, Access access, const Look& found, std::uint32_t task) noexcept;
+
+  [[nodiscard]] std::array<Attachment*, kMostFlushed> flushed_so_far() noexcept;
 
   // states
   [[nodiscard]] std::uint8_t& state(Pgoff page) noexcept DAXSIM_REQUIRES(lock_) {
@@ -153,6 +163,7 @@ class Area final : public Vma {
   FaultOutcome refuse(Errno error) noexcept;
 
   // Constant.
+  const std::uint64_t id_;
   System& system_;
   const std::shared_ptr<OpenFile> file_;
   Host& host_;
@@ -167,6 +178,7 @@ class Area final : public Vma {
   Mutex lock_{LockRank::page_table};
   Segments segments_ DAXSIM_GUARDED_BY(lock_);
   FaultCounts counts_ DAXSIM_GUARDED_BY(lock_);
+  std::array<Attachment*, kMostFlushed> flushed_ DAXSIM_GUARDED_BY(lock_) = {};
 };
 
 }  // namespace live

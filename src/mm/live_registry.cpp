@@ -110,17 +110,42 @@ void Registry::after_fork_in_child() noexcept {
 
 std::uint64_t process_generation() noexcept { return generation.load(std::memory_order_relaxed); }
 
-Seat* find_seat(std::uint64_t address) noexcept {
+namespace {
+
+Seat* seat_of_slot(std::uint64_t address) noexcept {
   if ((address >> kAddressBits) != 0) {
     return nullptr;
   }
   const std::uint64_t slot = address >> kSlotBits;
   Leaf* const leaf = leaves[slot >> kLeafBits].load(std::memory_order_acquire);
-  if (leaf == nullptr) {
-    return nullptr;
-  }
-  Seat* const seat = leaf->seats[slot & (kLeafSlots - 1)].load(std::memory_order_acquire);
+  return leaf == nullptr ? nullptr : leaf->seats[slot & (kLeafSlots - 1)].load(std::memory_order_acquire);
+}
+
+}  // namespace
+
+Seat* find_seat(std::uint64_t address) noexcept {
+  Seat* const seat = seat_of_slot(address);
   return seat != nullptr && seat->may_contain(address) ? seat : nullptr;
+}
+
+bool touches_live(const void* address, std::size_t length) noexcept {
+  const auto first = reinterpret_cast<std::uintptr_t>(address);
+  const std::uint64_t end = first + length;
+  for (std::uint64_t at = first; at < end && (at >> kAddressBits) == 0; at = round_down(at, kPmdSize) + kPmdSize) {
+    const Seat* const seat = seat_of_slot(at);
+    if (seat != nullptr && first < seat->end() && seat->start() < end) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool is_reserved(std::uint64_t address) noexcept { return seat_of_slot(address) != nullptr; }
+
+std::uint64_t next_live(std::uint64_t address, std::uint64_t none) noexcept {
+  const Seat* const seat = seat_of_slot(address);
+  const std::uint64_t start = seat != nullptr ? seat->start() : 0;
+  return start >= address ? start : none;
 }
 
 Visit::Visit(Seat& seat, std::uint64_t address) noexcept { enter(seat, address); }

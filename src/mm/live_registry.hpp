@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "daxsim/base/config.hpp"
@@ -28,6 +29,8 @@ class Seat {
   [[nodiscard]] bool may_contain(std::uint64_t address) const noexcept {
     return address >= start_.load(std::memory_order_acquire) && address < end_.load(std::memory_order_acquire);
   }
+  [[nodiscard]] std::uint64_t start() const noexcept { return start_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::uint64_t end() const noexcept { return end_.load(std::memory_order_acquire); }
 
  private:
   friend class Visit;
@@ -41,6 +44,13 @@ class Seat {
 
 // The seat whose mapping may have this address, or null.
 Seat* find_seat(std::uint64_t address) noexcept;
+
+// True when a byte of the range is in a live mapping.
+bool touches_live(const void* address, std::size_t length) noexcept;
+// The address is in a slot that belongs to a live mapping, though maybe beside it.
+bool is_reserved(std::uint64_t address) noexcept;
+// The first address of a mapping in the slot of `address` that is not below it, else `none`.
+std::uint64_t next_live(std::uint64_t address, std::uint64_t none) noexcept;
 
 // While it lives, the mapping at the address stays. Takes the seat's lock shared. Context: fault path; no lock of rank mm
 // or above held.

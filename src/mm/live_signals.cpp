@@ -32,6 +32,7 @@ constexpr std::uint64_t kErrorWrite = 2;  // of the CPU's error code
 struct Previous {
   struct sigaction action{};
   const Previous* older = nullptr;
+  mutable std::atomic<bool> used{false};  // SA_RESETHAND: it was for one signal only
 };
 
 struct Signal {
@@ -62,14 +63,14 @@ class Passes {
   explicit Passes(siginfo_t* info) noexcept
       : at_(reinterpret_cast<unsigned char*>(info) + sizeof(siginfo_t) - sizeof(std::uint64_t)) {}
 
-  // How often before; counts this one.
-  std::uint64_t count() noexcept {
+  [[nodiscard]] std::uint64_t so_far() const noexcept {
     std::uint64_t word = 0;
     std::memcpy(&word, at_, sizeof(word));
-    const std::uint64_t before = (word & ~kCount) == kMark ? word & kCount : 0;
-    word = kMark | (before + 1);
+    return (word & ~kCount) == kMark ? word & kCount : 0;
+  }
+  void count() noexcept {
+    const std::uint64_t word = kMark | (so_far() + 1);
     std::memcpy(at_, &word, sizeof(word));
-    return before;
   }
 
  private:
@@ -93,10 +94,14 @@ void pass_on(siginfo_t* info, void* context) noexcept {
   const int number = info->si_signo;
   Signal& signal = signal_of(number);
   const Previous* previous = signal.previous.load(std::memory_order_acquire);
-  for (std::uint64_t again = Passes(info).count(); again != 0 && previous != nullptr; --again) {
+  Passes passes(info);
+  for (std::uint64_t again = passes.so_far(); again != 0 && previous != nullptr; --again) {
     previous = previous->older;
   }
-  const bool by_default = previous == nullptr || previous->action.sa_handler == SIG_DFL;
+  passes.count();
+  const bool by_default = previous == nullptr || previous->action.sa_handler == SIG_DFL ||
+                          ((static_cast<unsigned>(previous->action.sa_flags) & SA_RESETHAND) != 0 &&
+                           previous->used.exchange(true, std::memory_order_relaxed));
   const bool is_fault = info->si_code > 0;
   if (by_default || (previous->action.sa_handler == SIG_IGN && is_fault)) {
     die_of(*info);
@@ -166,7 +171,7 @@ bool handle(Seat& seat, siginfo_t* info, const ucontext_t& context) noexcept {
 
 void on_signal(int /*number*/, siginfo_t* info, void* context) {
   const int saved_errno = errno;
-  if (may_be_ours(*info)) {
+  if (may_be_ours(*info) && Passes(info).so_far() == 0) {
     Seat* const seat = find_seat(reinterpret_cast<std::uintptr_t>(info->si_addr));
     if (seat != nullptr && handle(*seat, info, *static_cast<const ucontext_t*>(context))) {
       errno = saved_errno;
@@ -192,7 +197,7 @@ void install_signal_handlers() noexcept {
     }
     // First, since a fault may come in at once.
     const Previous* const older = signal.previous.load(std::memory_order_relaxed);
-    signal.previous.store(new Previous{now, older}, std::memory_order_release);
+    signal.previous.store(new Previous{.action = now, .older = older}, std::memory_order_release);
     struct sigaction ours{};
     ours.sa_sigaction = &on_signal;
     // A fault of another kind while one is handled must still be seen. Asynchronous handlers wait: they could touch the

@@ -77,9 +77,10 @@ class Mapping {
   // Maps the file; keeps it open. The address agrees with the file offset modulo 2 MiB. `options.length` may go beyond the
   // end of the file: accesses there end in SIGBUS. MAP_SYNC on a private mapping is accepted and ignored, as by Linux.
   // Errors: Errno::einval (offset no multiple of the page size; length 0, also of an empty rest of the file; offset +
-  // length overflows), Errno::eacces (a writable shared mapping of a read-only handle), Errno::enomem (no address space
-  // or memory, or too many mappings), Errno::emfile (no descriptor left for userfaultfd), Errno::enosys (the host does
-  // not allow the asked backend), Errno::eio or Errno::eshutdown (the file system is shut down).
+  // length overflows; DAXSIM_LIVE_BACKEND names no backend), Errno::eacces (a writable shared mapping of a read-only
+  // handle), Errno::enomem (longer than 4 TiB, no address space or memory, or too many mappings), Errno::emfile (no
+  // descriptor left for userfaultfd), Errno::enosys (the host does not allow the asked backend), Errno::eio or
+  // Errno::eshutdown (the file system is shut down).
   // Context: not in the fault path, may wait, no locks held.
   static Result<Mapping> map(System& system, std::shared_ptr<OpenFile> file, const MapOptions& options,
                              LiveBackend backend = LiveBackend::automatic);

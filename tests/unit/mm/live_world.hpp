@@ -58,7 +58,7 @@ class LiveInode final : public Inode {
     ::close(fd_);
   }
 
-  std::optional<FaultOutcome> forced;             // what the next faults end in instead of doing anything
+  std::optional<FaultOutcome> forced;             // what PTE faults end in instead of doing anything
   bool use_pmds = false;                          // PMD faults work when they fit
   std::function<void(FaultRequest&)> on_fault;    // at the start of each fault, no locks of the file system held
   std::function<void(FaultRequest&)> on_install;  // under the entry lock
@@ -100,7 +100,7 @@ class LiveInode final : public Inode {
       log_[logged_++] = request.flags | (request.order != 0 ? kPmd : 0);
     }
     if (forced.has_value()) {
-      return *forced;
+      return request.order != 0 ? FaultOutcome(FaultOutcome::fallback) : *forced;
     }
     return request.order != 0 ? pmd_fault(request) : pte_fault(request);
   }
@@ -291,6 +291,17 @@ struct LiveWorld {
     }
     next_event_ = events.next_id();
     return names;
+  }
+
+  // The newest event of this type.
+  [[nodiscard]] Event last(EventType type) const {
+    Event found;
+    for (const Event& event : events.since(1)) {
+      if (event.type == type) {
+        found = event;
+      }
+    }
+    return found;
   }
 
   VirtualClock clock;
