@@ -5,12 +5,16 @@
 #include <string>
 
 #include "program.hpp"
+#include "support/sanitized.hpp"
 
 namespace daxsim::test {
 namespace {
 
 // DAXSIM_PROGRAM_SEED replays one program of every test here.
 void run_programs(Mmu mmu, std::uint64_t first_seed, std::uint64_t programs) {
+  if (kSanitized) {
+    programs /= 10;
+  }
   const char* const only = std::getenv("DAXSIM_PROGRAM_SEED");
   if (only != nullptr) {
     first_seed = std::strtoull(only, nullptr, 10);
@@ -31,6 +35,28 @@ INSTANTIATE_TEST_SUITE_P(Seeds, SoftPrograms, ::testing::Range<std::uint64_t>(0,
 // The same with real loads and stores.
 TEST(LivePrograms, SurviveUnderUserfaultfd) { run_programs(Mmu::userfaultfd, 0, 500); }
 TEST(LivePrograms, SurviveUnderSigsegv) { run_programs(Mmu::sigsegv, 0, 500); }
+
+// The model can tell: a policy that forgets a step that data depends on is caught by one of the first programs.
+struct Broken {
+  const char* name;
+  Policy policy;
+};
+class BrokenPolicies : public ::testing::TestWithParam<Broken> {};
+INSTANTIATE_TEST_SUITE_P(Steps, BrokenPolicies,
+                         ::testing::Values(Broken{"NoFlush", eras::v6_12.without(Step::flush)},
+                                           Broken{"NoFence", eras::v6_12.without(Step::fence)},
+                                           Broken{"NoWriteProtect", {.write_protect = WriteProtect::none}}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_P(BrokenPolicies, AreCaught) {
+  const MachineOptions options{.policy = GetParam().policy};
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    if (!Program(seed, Mmu::soft, {}, options).run().empty()) {
+      return;
+    }
+  }
+  FAIL() << "100 programs ran as if nothing were wrong";
+}
 
 }  // namespace
 }  // namespace daxsim::test

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <CLI/CLI.hpp>
+
+#include "cli/demo.hpp"
+#include "daxsim/base/config.hpp"
+
+#define DAXSIM_TEXT_INNER(x) #x
+#define DAXSIM_TEXT(x) DAXSIM_TEXT_INNER(x)
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "daxsim: Linux DAX in user space. Real loads and stores, simulated devices that you can pull out or power-cut.",
+      "daxsim"};
+  app.set_version_flag("--version", "daxsim " DAXSIM_TEXT(DAXSIM_VERSION_MAJOR) "." DAXSIM_TEXT(
+                                        DAXSIM_VERSION_MINOR) "." DAXSIM_TEXT(DAXSIM_VERSION_PATCH));
+  app.require_subcommand(1);
+  app.footer("Exit status: 0 all well, 1 something did not behave, 2 bad usage.");
+
+  daxsim::cli::DemoOptions demo;
+  CLI::App* const demo_command = app.add_subcommand(
+      "demo",
+      "On a 64 MiB pmem file: mkfs, mount, map a file, store through a plain pointer, fsync, cut the power, reboot, "
+      "and pull the device under a running writer. Counts come from the simulated machine.");
+  demo_command->add_option("--media", demo.media, "media file to create and keep (default: a temporary one)");
+  demo_command->add_option("--seed", demo.seed, "seed of the power cut: which lines survive")->capture_default_str();
+  demo_command->add_flag("--json", demo.json, "print the same as one JSON document");
+  demo_command->add_flag("--trace", demo.trace, "also print the first fault's events as the kernel would");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return daxsim::cli::demo(demo);
+}
