@@ -72,10 +72,12 @@ class Inode : public std::enable_shared_from_this<Inode> {
   [[nodiscard]] std::uint64_t size() const noexcept { return size_.load(std::memory_order_acquire); }
   [[nodiscard]] std::uint64_t size_in_pages() const noexcept { return pages_for(size()); }
 
+  // Errors of all: Errno::eio (shut down), Errno::eshutdown (power lost).
+
   // Where `pages` are (at most `pages.pages`, starting at pages.first). Access::write allocates: holes and unwritten
   // blocks come back as zeroed memory, durable zeros before the mapping becomes visible. Access::read changes nothing.
-  // Errors: Errno::eio (shut down), Errno::enospc, Errno::enomem, Errno::efbig (beyond the format), Errno::enxio (dead
-  // device), Errno::ehwpoison. Context: fault path, inside the device's gate (Gate::Reader) when the answer's memory is
+  // Errors: Errno::enospc, Errno::enomem, Errno::efbig (beyond the format), Errno::enxio (dead device),
+  // Errno::ehwpoison (known media error), Errno::eio (the device). Context: fault path, inside the device's gate (Gate::Reader) when the answer's memory is
   // to be used; invalidate_lock or i_rwsem held.
   virtual Result<FileExtent> direct_access(PageRange pages, Access access) noexcept = 0;
 
@@ -83,22 +85,24 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // Context: fault path; the area's mm lock is held.
   virtual FaultOutcome fault(FaultRequest& request) noexcept = 0;
 
+  // MAP_SYNC means something: every device of the file is synchronous (F4.4). Context: any.
+  [[nodiscard]] virtual bool is_synchronous() const noexcept { return true; }
+
   // Makes the bytes and, as far as `datasync` needs it, the metadata durable. Write-back errors are also recorded in
-  // mapping().errors(). Errors: Errno::eio (shut down, dead device), Errno::enospc, Errno::enomem.
+  // mapping().errors(). Errors: Errno::eio (dead device), Errno::enospc, Errno::enomem.
   // Context: fault path (MAP_SYNC); may wait for entry locks.
   virtual Result<void> fsync_range(ByteRange bytes, Datasync datasync) noexcept = 0;
 
   // The calls below are system calls: not in the fault path, may wait, no locks held. `to` and `from` may be user memory,
   // even a mapping of this file. Ranges may go beyond EOF where the kernel's do.
-  // pread: bytes read, short at EOF. Errors: Errno::eio, Errno::enxio.
+  // pread: bytes read, short at EOF. Errors: Errno::eio, Errno::enxio (dead device), Errno::enomem.
   virtual Result<std::uint64_t> read(std::uint64_t offset, std::span<std::byte> to) = 0;
-  // pwrite: bytes written, short when space ran out after some. Errors: Errno::eio, Errno::enxio, Errno::enospc,
-  // Errno::efbig, Errno::enomem.
+  // pwrite: bytes written, short when space ran out after some. Errors: Errno::eio, Errno::enxio (dead device),
+  // Errno::enospc, Errno::efbig, Errno::enomem.
   virtual Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) = 0;
   // Waits for pins of the removed pages. Errors: Errno::eintr, Errno::eio, Errno::efbig, Errno::enospc, Errno::enomem.
   virtual Result<void> truncate(std::uint64_t size) = 0;
-  // Errors: as truncate, and Errno::einval (length 0; collapse and insert want whole pages inside the file),
-  // Errno::eopnotsupp.
+  // Errors: as truncate, and Errno::einval (length 0; collapse and insert want whole pages inside the file).
   virtual Result<void> fallocate(Fallocate mode, ByteRange bytes) = 0;
 
  protected:

@@ -21,6 +21,9 @@ class LinearInode final : public Inode {
 
   Result<FileExtent> direct_access(PageRange pages, Access access) noexcept override;
   FaultOutcome fault(FaultRequest& request) noexcept override;
+  [[nodiscard]] bool is_synchronous() const noexcept override {
+    return file_system_.device().capabilities().synchronous;
+  }
   Result<void> fsync_range(ByteRange bytes, Datasync datasync) noexcept override;
   Result<std::uint64_t> read(std::uint64_t offset, std::span<std::byte> to) override;
   Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) override;
