@@ -98,6 +98,9 @@ Result<Mapping> Mapping::map(System& system, std::shared_ptr<OpenFile> file, con
   if (shared && write && file->mode() == OpenMode::read_only) {
     return Errno::eacces;
   }
+  if (shared && options.sync == MapSync::yes && !file->inode().is_synchronous()) {
+    return Errno::eopnotsupp;
+  }
   const VmFlags flags{.shared = shared, .write = write, .sync = shared && options.sync == MapSync::yes};
 
   DAXSIM_TRY(const LiveBackend chosen, asked_backend(backend));

@@ -17,7 +17,7 @@ namespace live {
 namespace {
 
 constinit std::atomic<std::uint64_t> next_id{1};
-constexpr std::uint64_t kLargestArea = std::uint64_t{1} << 42;
+constexpr std::uint64_t kLargestArea = std::uint64_t{1} << 44;
 
 Pgoff slot_start(Pgoff page) noexcept { return pmd_start(page); }
 

@@ -78,7 +78,8 @@ class Mapping {
   // end of the file: accesses there end in SIGBUS. MAP_SYNC on a private mapping is accepted and ignored, as by Linux.
   // Errors: Errno::einval (offset no multiple of the page size; length 0, also of an empty rest of the file; offset +
   // length overflows; DAXSIM_LIVE_BACKEND names no backend), Errno::eacces (a writable shared mapping of a read-only
-  // handle), Errno::enomem (longer than 4 TiB, no address space or memory, or too many mappings), Errno::emfile (no
+  // handle), Errno::eopnotsupp (a shared MAP_SYNC mapping, and a device of the file is not synchronous), Errno::enomem
+  // (longer than 16 TiB, no address space or memory, or too many mappings), Errno::emfile and Errno::enfile (no
   // descriptor left for userfaultfd), Errno::enosys (the host does not allow the asked backend), Errno::eio or
   // Errno::eshutdown (the file system is shut down).
   // Context: not in the fault path, may wait, no locks held.

@@ -39,7 +39,7 @@ TEST_P(LiveMapping, RefusesWhatMmapRefuses) {
   EXPECT_ERRNO(map({.offset = 64 * kPageSize}), Errno::einval);
   EXPECT_ERRNO(map({.offset = round_down(kMax, kPageSize), .length = 2 * kPageSize}), Errno::einval);
   EXPECT_ERRNO(map({.length = kMax - kPageSize}), Errno::enomem);
-  EXPECT_ERRNO(map({.length = (std::uint64_t{1} << 42) + 1}), Errno::enomem);
+  EXPECT_ERRNO(map({.length = (std::uint64_t{1} << 44) + 1}), Errno::enomem);
   EXPECT_ERRNO(Mapping::map(world.system, world.open(OpenMode::read_only), {}, GetParam()), Errno::eacces);
   world.inode->resize(0);
   EXPECT_ERRNO(map({}), Errno::einval);
@@ -60,6 +60,14 @@ TEST_P(LiveMapping, MapSync) {
   EXPECT_TRUE(must(world.map(GetParam(), {.sync = MapSync::yes})).vma().flags().sync);
   EXPECT_FALSE(
       must(world.map(GetParam(), {.sharing = Sharing::private_copy, .sync = MapSync::yes})).vma().flags().sync);
+}
+
+// A device that is not synchronous cannot promise what MAP_SYNC means.
+TEST_P(LiveMapping, MapSyncWantsSynchronousDevice) {
+  world.inode->synchronous = false;
+
+  EXPECT_ERRNO(world.map(GetParam(), {.sync = MapSync::yes}), Errno::eopnotsupp);
+  EXPECT_TRUE(world.map(GetParam(), {.sharing = Sharing::private_copy, .sync = MapSync::yes}).ok());
 }
 
 // msync syncs the file bytes of the pages in range, says what is wrong, and does the rest.

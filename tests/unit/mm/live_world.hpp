@@ -58,7 +58,8 @@ class LiveInode final : public Inode {
     ::close(fd_);
   }
 
-  std::optional<FaultOutcome> forced;             // what PTE faults end in instead of doing anything
+  std::optional<FaultOutcome> forced;  // what PTE faults end in instead of doing anything
+  bool synchronous = true;
   bool use_pmds = false;                          // PMD faults work when they fit
   std::function<void(FaultRequest&)> on_fault;    // at the start of each fault, no locks of the file system held
   std::function<void(FaultRequest&)> on_install;  // under the entry lock
@@ -89,6 +90,8 @@ class LiveInode final : public Inode {
   void allocate(std::uint64_t first, std::uint64_t count = 1) noexcept { place(first, count, first); }
 
   Result<FileExtent> direct_access(PageRange, Access) noexcept override { return Errno::eopnotsupp; }
+
+  [[nodiscard]] bool is_synchronous() const noexcept override { return synchronous; }
 
   FaultOutcome fault(FaultRequest& request) noexcept override {
     if (on_fault) {
