@@ -46,7 +46,7 @@ INSTANTIATE_TEST_SUITE_P(Steps, BrokenPolicies,
                          ::testing::Values(Broken{"NoFlush", eras::v6_12.without(Step::flush)},
                                            Broken{"NoFence", eras::v6_12.without(Step::fence)},
                                            Broken{"NoWriteProtect", {.write_protect = WriteProtect::none}}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& broken) { return std::string(broken.param.name); });
 
 TEST_P(BrokenPolicies, AreCaught) {
   const MachineOptions options{.policy = GetParam().policy};
