@@ -88,7 +88,16 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
 
   write_protect(call, pages);
   const Result<void> flushed = flush(call, pages, entry.payload());
-  if (!flushed.ok()) {
+  const bool cleans = flushed.ok() && call.context.policy.clear_dirty == ClearDirty::after_flush;
+  if (flushed.ok()) {
+    // While the entry is still ours, so that an observer sees just what this write-back leaves behind.
+    Event event = event_of(EventType::dax_writeback_one, call.inode());
+    event.pgoff = pages.first;
+    event.last = pages.pages;
+    event.flags = cleans ? 1 : 0;
+    event.object = &call.mapping;
+    emit(call.inode(), event);
+  } else {
     // Before the unlock, so that whoever waits for this flush hears of it.
     call.mapping.errors().record(flushed.error());
   }
@@ -98,16 +107,10 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
   [[maybe_unused]] const Result<void> unlocked = cursor.store(entry);
   assert(unlocked.ok() && "replacing a word needs no memory");
   cursor.clear_mark(Mark::writeback);
-  if (flushed.ok() && call.context.policy.clear_dirty == ClearDirty::after_flush) {
+  if (cleans) {
     cursor.clear_mark(Mark::dirty);
   }
   wake_entry(call.mapping, pages.first, entry, Wake::next);
-  if (flushed.ok()) {
-    Event event = event_of(EventType::dax_writeback_one, call.inode());
-    event.pgoff = pages.first;
-    event.last = pages.pages;
-    emit(call.inode(), event);
-  }
   return flushed;
 }
 

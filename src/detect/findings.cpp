@@ -165,13 +165,14 @@ void Detectors::on_event(const Event& event) noexcept {
   }
 }
 
-// The emitter holds the file; the entry is clean and unlocked.
+// The emitter still owns the entry, so no fault can make a page writable meanwhile.
 void Detectors::check_written_back(const Event& event) noexcept {
-  if (event.object == nullptr) {
+  constexpr std::uint32_t kWillBeClean = 1;
+  if (event.flags != kWillBeClean) {
     return;
   }
   auto& mapping = *static_cast<AddressSpace*>(const_cast<void*>(event.object));
-  if (writable_under_clean_entry(mapping, {event.pgoff, event.last})) {
+  if (any_writable(mapping, {event.pgoff, event.last})) {
     report(FindingKind::clean_entry_with_writable_pte, event, event.ino, event.pgoff);
   }
 }

@@ -119,13 +119,15 @@ Result<Memory> Attachment::direct_access(Pgoff page, std::uint64_t pages, DaxMod
 
 Result<void> Attachment::flush(ByteRange bytes) noexcept {
   const Gate::Reader reader(gate_);
-  if (state() >= LifeState::disk_gone) {
-    return Errno::eio;
-  }
   if (!inside(bytes)) {
     return Errno::erange;
   }
-  emit({.type = EventType::dax_flush, .pfn = first_ + page_of(bytes.offset).value, .length = bytes.length});
+  const Result<void> there = state() >= LifeState::disk_gone ? Result<void>(Errno::eio) : Result<void>();
+  emit({.type = EventType::dax_flush,
+        .pfn = first_ + page_of(bytes.offset).value,
+        .length = bytes.length,
+        .ret = kernel_result(there)});
+  DAXSIM_TRY_VOID(there);
   if (!capabilities().write_cache) {
     return {};
   }

@@ -40,9 +40,10 @@ enum class EventType : std::uint8_t {
   vmf_insert_pfn_pmd,                 // address, pfn, flags = 1 when writable
   dax_writeback_range,                // pgoff, last
   dax_writeback_range_done,           // pgoff (where it stopped), last, ret
-  dax_writeback_one,                  // pgoff, last = pages; emitted once the entry is clean again
+  dax_writeback_one,                  // pgoff, last = pages, flags = 1 when the entry will be clean, object =
+                                      // AddressSpace; emitted after the flush, before the entry is unlocked
   pfn_mkclean_range,                  // pgoff, last = pages, pfn, ret = page-table entries that were writable
-  dax_flush,                          // length in bytes, pfn
+  dax_flush,                          // length in bytes, pfn, ret = -EIO when the disk is gone
   dax_direct_access,                  // pgoff (device), last = pages asked, ret = pages or -errno
   dax_zero_range,                     // pgoff of the page, length in bytes
   dax_copy_from_iter,                 // length: pwrite
@@ -90,7 +91,7 @@ struct Event {
   Pfn pfn{};
   std::uint64_t length = 0;
   std::int64_t ret = 0;
-  const void* object = nullptr;  // only to compare
+  const void* object = nullptr;  // valid for observers while they are called; afterwards only to compare
   // Set by emit():
   std::uint64_t id = 0;  // 1, 2, 3, ...
   std::uint64_t time_ns = 0;

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Each detector is tripped by what it is for, and stays quiet at the nearest thing that is right.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "daxsim/test_support/builders.hpp"
+#include "daxsim/test_support/expect.hpp"
+
+namespace daxsim::test {
+namespace {
+
+using namespace daxsim::literals;
+
+std::size_t count(const Machine& machine, FindingKind kind) {
+  return static_cast<std::size_t>(std::ranges::count(machine.findings(), kind, &Finding::kind));
+}
+MachineOptions with(const Policy& policy) { return {.policy = policy}; }
+
+struct SoftFile : FileWorld {
+  explicit SoftFile(std::uint64_t size, const MachineOptions& options = {})
+      : FileWorld(with_file(size, options)),
+        process(machine.spawn()),
+        address(must(process.mmap(file.open_file(), {}))) {}
+  void store(std::uint64_t offset) { ASSERT_TRUE(process.store<int>(address + offset, 7).ok()); }
+
+  Process& process;
+  std::uint64_t address;
+};
+
+// Write-back that leaves pages writable is caught at the entry it cleans.
+TEST(Findings, CleanEntryWithWritablePte) {
+  SoftFile broken(1_MiB, with({.write_protect = WriteProtect::none}));
+  broken.store(4096);
+  must(broken.file.fsync());
+  ASSERT_EQ(broken.machine.findings().size(), 1U);
+  const Finding finding = broken.machine.findings().front();
+  EXPECT_EQ(finding.kind, FindingKind::clean_entry_with_writable_pte);
+  EXPECT_EQ(finding.page, Pgoff{1});
+  EXPECT_EQ(finding.ino, broken.file.open_file()->inode().number());
+
+  SoftFile right(1_MiB);
+  right.store(4096);
+  must(right.file.fsync());
+  right.store(4096);
+  EXPECT_TRUE(right.machine.findings().empty());
+}
+
+// Linux 4.10 took write access from PTEs and forgot PMDs (B2).
+TEST(Findings, CleanEntryWithWritablePmd) {
+  SoftFile broken(4_MiB, with({.write_protect = WriteProtect::pte}));
+  broken.store(0);
+  ASSERT_EQ(broken.process.pte(broken.address).order, kPmdOrder);
+  must(broken.file.fsync());
+  EXPECT_EQ(count(broken.machine, FindingKind::clean_entry_with_writable_pte), 1U);
+
+  SoftFile right(4_MiB);
+  right.store(0);
+  must(right.file.fsync());
+  EXPECT_TRUE(right.machine.findings().empty());
+}
+
+// DIRTY that is never cleared keeps a writable page honest (4.5).
+TEST(Findings, StickyDirtyMarkNeedsNoWriteProtection) {
+  SoftFile sticky(1_MiB, with({.write_protect = WriteProtect::none, .clear_dirty = ClearDirty::never}));
+  sticky.store(0);
+  must(sticky.file.fsync());
+  EXPECT_TRUE(sticky.machine.findings().empty());
+}
+
+// An fsync that flushes and forgets the fence.
+TEST(Findings, MissingFence) {
+  SoftFile broken(1_MiB, with(eras::v6_12.without(Step::fence)));
+  must(broken.file.fsync());
+  broken.store(0);
+  must(broken.file.fsync());
+  EXPECT_GE(count(broken.machine, FindingKind::missing_fence), 1U);
+
+  SoftFile right(1_MiB);
+  right.store(0);
+  must(right.file.fsync());
+  EXPECT_EQ(count(right.machine, FindingKind::missing_fence), 0U);
+}
+
+// A store that fsync claimed and never flushed is seen when the power goes; one that nobody claimed is no finding.
+TEST(Findings, LostStore) {
+  SoftFile broken(1_MiB, with(eras::v6_12.without(Step::flush)));
+  broken.store(8192);
+  must(broken.file.fsync());
+  must(broken.machine.power_cut());
+  ASSERT_EQ(count(broken.machine, FindingKind::lost_store), 1U);
+  EXPECT_EQ(broken.machine.findings().back().page, Pgoff{2});
+
+  SoftFile right(1_MiB);
+  right.store(8192);
+  must(right.machine.power_cut());
+  EXPECT_TRUE(right.machine.findings().empty());
+}
+
+// A hole's entry that claims to be dirty.
+TEST(Findings, DirtyEntryWithoutStorage) {
+  FileWorld world = with_file(1_MiB);
+  XArray& index = world.file.open_file()->inode().mapping().pages();
+  must(index.store(Pgoff{3}, Entry::zero(kZeroPfn.value, 0)));
+  index.set_mark(Pgoff{3}, Mark::dirty);
+  must(index.store(Pgoff{4}, Entry::zero(kZeroPfn.value, 0)));
+  must(world.machine.power_cut());
+  ASSERT_EQ(world.machine.findings().size(), 1U);
+  EXPECT_EQ(world.machine.findings().front().kind, FindingKind::dirty_entry_without_storage);
+  EXPECT_EQ(world.machine.findings().front().page, Pgoff{3});
+}
+
+// Somebody kept the place of a page and flushes it after the disk is gone.
+TEST(Findings, FlushOfDeadMemory) {
+  FileWorld world = with_file(1_MiB);
+  must(world.device.attachment().flush({0, 64}));
+  EXPECT_TRUE(world.machine.findings().empty());
+  must(world.machine.remove(world.device, Removal::surprise));
+  EXPECT_ERRNO(world.device.attachment().flush({0, 64}), Errno::eio);
+  EXPECT_EQ(count(world.machine, FindingKind::flush_of_dead_memory), 1U);
+}
+
+// A device whose holder was never told: its pages are still mapped when its memory goes. A process that lives on with
+// them would read freed memory.
+TEST(Findings, StaleMapping) {
+  SoftFile broken(1_MiB);
+  broken.store(4096);
+  must(broken.device.attachment().advance(LifeState::dax_dead));
+  must(broken.device.attachment().advance(LifeState::disk_gone));
+  must(broken.device.attachment().advance(LifeState::unmapped));
+  ASSERT_EQ(count(broken.machine, FindingKind::stale_mapping), 1U);
+  EXPECT_EQ(broken.machine.findings().front().page, Pgoff{1});
+
+  SoftFile right(1_MiB);
+  right.store(4096);
+  must(right.machine.remove(right.device, Removal::surprise));
+  EXPECT_TRUE(right.machine.findings().empty());
+}
+
+// The list is bounded, the counts are not; each finding is an event of its own.
+TEST(Findings, AreCountedBeyondWhatIsKept) {
+  FileWorld world = with_file(1_MiB);
+  must(world.machine.remove(world.device, Removal::surprise));
+  for (std::size_t n = 0; n < Detectors::kMostFindings + 10; ++n) {
+    EXPECT_ERRNO(world.device.attachment().flush({0, 64}), Errno::eio);
+  }
+  EXPECT_EQ(world.machine.findings().size(), Detectors::kMostFindings);
+  EXPECT_EQ(world.machine.events().count(EventType::finding), Detectors::kMostFindings + 10);
+}
+
+}  // namespace
+}  // namespace daxsim::test
