@@ -150,10 +150,10 @@ class RamView final : public DaxDevice {
 class LinearWorld {
  public:
   explicit LinearWorld(std::uint64_t bytes) : LinearWorld(Image(bytes)) {}
-  explicit LinearWorld(Image image)
+  explicit LinearWorld(Image image, const Policy& policy = eras::v6_12)
       : medium(std::make_shared<RamDevice>(std::move(image))),
         device(make_device(*this)),
-        context{.system = system, .design = designs::pfn(), .policy = eras::v6_12} {}
+        context{.system = system, .design = designs::pfn(), .policy = policy} {}
   ~LinearWorld() { fs.reset(); }
   LinearWorld(const LinearWorld&) = delete;
   LinearWorld& operator=(const LinearWorld&) = delete;

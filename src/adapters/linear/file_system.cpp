@@ -112,7 +112,7 @@ PageRange FileSystem::find_blocks_locked(File& file, PageRange hole) noexcept {
   return run.empty() ? space.take_any(most) : run;
 }
 
-// Where page `first` of a file would continue its neighbours, or lie as in a huge page; 0 when that does not matter.
+// Where page `first` of a file would continue its neighbours, or lie as in a huge page, or have room for its neighbours.
 std::uint64_t FileSystem::goal_locked(File& file, const Extent* before, Pgoff first, Pgoff pmd) noexcept {
   const bool fills_pmd = byte_of(pmd + kPagesPerPmd) <= file.size;
   const bool begins_pmd = fills_pmd && first == pmd;
@@ -124,12 +124,13 @@ std::uint64_t FileSystem::goal_locked(File& file, const Extent* before, Pgoff fi
       after->physical >= after->logical - first.value) {
     return after->physical - (after->logical - first.value);
   }
+  Space& space = journal_->metadata().space();
   if (fills_pmd) {
-    if (const auto group = journal_->metadata().space().find_group(); group) {
+    if (const auto group = space.find_group(); group) {
       return *group + (first - pmd);
     }
   }
-  return 0;
+  return space.first_free() + (first - pmd);
 }
 
 // --- names ---

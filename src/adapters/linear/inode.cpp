@@ -181,7 +181,8 @@ Result<void> LinearInode::truncate(std::uint64_t bytes) {
     DAXSIM_TRY_VOID(as_io_error(zero_gap(bytes)));
     return extend(bytes);
   }
-  return bytes == size() ? Result<void>() : as_io_error(shrink(bytes));
+  // The same size: blocks behind the end go.
+  return as_io_error(shrink(bytes));
 }
 
 // As recorded (oracle, workload f): the whole file is unmapped and the pins are waited for, the pages behind the new end

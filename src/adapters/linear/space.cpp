@@ -47,10 +47,6 @@ Result<Space> Space::create(std::uint64_t blocks, std::uint64_t first_data) {
   return space;
 }
 
-bool Space::is_used(std::uint64_t page) const noexcept {
-  return (used_[page / kWordBits] >> (page % kWordBits) & 1) != 0;
-}
-
 void Space::set(PageRange pages) noexcept {
   for (std::uint64_t page = pages.first.value; page < pages.end().value;) {
     const WordPart part = part_of(page, pages.end().value);
@@ -128,26 +124,36 @@ PageRange Space::take_groups(std::uint64_t most) noexcept {
   return run;
 }
 
-PageRange Space::take_any(std::uint64_t most) noexcept {
-  PageRange best;
+std::uint64_t Space::next_free(std::uint64_t page) const noexcept {
+  while (page < blocks_) {
+    if (page % kPagesPerPmd == 0 && used_in_group_[page / kPagesPerPmd] == kPagesPerPmd) {
+      page += kPagesPerPmd;
+      continue;
+    }
+    const std::uint64_t free = ~used_[page / kWordBits] & (~std::uint64_t{0} << (page % kWordBits));
+    if (free != 0) {
+      return round_down(page, kWordBits) + static_cast<unsigned>(std::countr_zero(free));
+    }
+    page = round_down(page, kWordBits) + kWordBits;
+  }
+  return blocks_;
+}
+
+std::uint64_t Space::first_free() noexcept {
   while (first_not_full_ < groups_ && used_in_group_[first_not_full_] == kPagesPerPmd) {
     ++first_not_full_;
   }
-  std::uint64_t page = first_not_full_ * kPagesPerPmd;
-  while (page < blocks_ && best.pages < most) {
-    if (page % kPagesPerPmd == 0 && used_in_group_[page / kPagesPerPmd] == kPagesPerPmd) {
-      page += kPagesPerPmd;
-    } else if (is_used(page)) {
-      const std::uint64_t free_here = ~used_[page / kWordBits] & (~std::uint64_t{0} << (page % kWordBits));
-      page = round_down(page, kWordBits) +
-             (free_here == 0 ? kWordBits : static_cast<unsigned>(std::countr_zero(free_here)));
-    } else {
-      const std::uint64_t length = run_length(page, most);
-      if (length > best.pages) {
-        best = {{page}, length};
-      }
-      page += length;
+  return next_free(first_not_full_ * kPagesPerPmd);
+}
+
+PageRange Space::take_any(std::uint64_t most) noexcept {
+  PageRange best;
+  for (std::uint64_t page = first_free(); page < blocks_ && best.pages < most; page = next_free(page)) {
+    const std::uint64_t length = run_length(page, most);
+    if (length > best.pages) {
+      best = {{page}, length};
     }
+    page += length;
   }
   set(best);
   return best;

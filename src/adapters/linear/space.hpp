@@ -36,6 +36,8 @@ class Space {
   PageRange take_at(std::uint64_t first, std::uint64_t most) noexcept;
   // Takes a run of whole free groups, at most `most` pages of them. Empty when there is no free group.
   PageRange take_groups(std::uint64_t most) noexcept;
+  // The first page that is free, or the first that is not on the device; takes nothing.
+  [[nodiscard]] std::uint64_t first_free() noexcept;
   // The first page of a group that is entirely free; takes nothing.
   [[nodiscard]] std::optional<std::uint64_t> find_group() noexcept;
   // Takes the first run of `most` pages, or the longest there is. Empty when nothing is free.
@@ -63,7 +65,8 @@ class Space {
   };
 
   Space(std::uint64_t blocks, std::uint64_t first_data) noexcept : blocks_(blocks), first_data_(first_data) {}
-  [[nodiscard]] bool is_used(std::uint64_t page) const noexcept;
+  // The first free page at or after `page`.
+  [[nodiscard]] std::uint64_t next_free(std::uint64_t page) const noexcept;
   void set(PageRange pages) noexcept;
   void clear(PageRange pages) noexcept;
   [[nodiscard]] std::uint64_t run_length(std::uint64_t first, std::uint64_t most) const noexcept;

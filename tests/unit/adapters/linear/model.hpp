@@ -259,13 +259,11 @@ class Model {
       }
       case Kind::truncate:
         expect(open.truncate(op.offset), {});
-        if (op.offset < file.size) {
+        if (op.offset <= file.size) {
           erase_pages(file, first_page, ~std::uint64_t{0});
           clear(file, {op.offset, round_up(op.offset, kPageSize) - op.offset});
         }
-        if (op.offset != file.size) {
-          set_size(file, op.offset);
-        }
+        set_size(file, op.offset);
         return;
       case Kind::punch:
         expect(open.fallocate(Fallocate::punch_hole, bytes), not_empty);
