@@ -20,7 +20,7 @@ using ::testing::ElementsAre;
 
 class LiveAccess : public ::testing::TestWithParam<LiveBackend> {
  protected:
-  LiveWorld world{2048};
+  LiveMmuWorld world{2048};
 };
 
 INSTANTIATE_TEST_SUITE_P(, LiveAccess, ::testing::ValuesIn(live_backends()),

@@ -24,7 +24,7 @@ using ::testing::IsEmpty;
 
 class LiveMapping : public ::testing::TestWithParam<LiveBackend> {
  protected:
-  LiveWorld world{64};
+  LiveMmuWorld world{64};
 };
 
 INSTANTIATE_TEST_SUITE_P(, LiveMapping, ::testing::ValuesIn(live_backends()),
@@ -244,7 +244,7 @@ TEST(LiveUserfaultfd, NoDescriptorLeft) {
     return;  // nothing to open on this host
   }
   const std::string trouble = support::in_child([](std::ostream& out) {
-    LiveWorld world(8);
+    LiveMmuWorld world(8);
     const rlimit none{3, 3};
     ::setrlimit(RLIMIT_NOFILE, &none);
     const Result<Mapping> map = world.map(LiveBackend::userfaultfd);

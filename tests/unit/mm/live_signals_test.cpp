@@ -64,7 +64,7 @@ template <class Access>
 
 // A program may jump out of its handler, again and again: no lock, no mask and no stack is left behind.
 TEST_P(LiveSignals, JumpsOutOfTenThousandBusErrors) {
-  LiveWorld world(64);
+  LiveMmuWorld world(64);
   world.inode->allocate(0, 64);
   world.inode->resize(kPageSize);
   const Mapping map = must(world.map(GetParam(), {.length = 64 * kPageSize}));
@@ -124,7 +124,7 @@ TEST_P(LiveSignals, PreviousHandlerSeesTheKernelsSignal) {
     struct sigaction action = action_of(&note);
     sigaddset(&action.sa_mask, SIGUSR1);
     ::sigaction(SIGBUS, &action, nullptr);
-    LiveWorld world(8);
+    LiveMmuWorld world(8);
     const Mapping map = must(world.map(backend));
     for (const auto& [outcome, code, error, lsb] :
          {std::tuple{FaultOutcome::sigbus, BUS_ADRERR, 0, 0}, std::tuple{FaultOutcome::hwpoison, BUS_MCEERR_AR, 0, 12},
@@ -167,7 +167,7 @@ TEST_P(LiveSignals, PreviousHandlerMayTouchMappings) {
   const std::string trouble = support::in_child([backend = GetParam()](std::ostream& out) {
     const struct sigaction action = action_of(&note);
     ::sigaction(SIGBUS, &action, nullptr);
-    LiveWorld world(8);
+    LiveMmuWorld world(8);
     world.inode->allocate(0, 8);
     const Mapping map = must(world.map(backend, {.length = 16 * kPageSize}));
     touched_by_handler = &map;
@@ -191,7 +191,7 @@ TEST_P(LiveSignals, PreviousHandlerMayChangeTheContext) {
   const std::string trouble = support::in_child([backend = GetParam()](std::ostream& out) {
     const struct sigaction action = action_of(&skip_load);
     ::sigaction(SIGBUS, &action, nullptr);
-    LiveWorld world(8);
+    LiveMmuWorld world(8);
     world.inode->forced = FaultOutcome::sigbus;
     const Mapping map = must(world.map(backend));
     std::uint64_t value = 4711;
@@ -218,7 +218,7 @@ TEST_P(LiveSignals, PlainHandlerAndOneTimeHandler) {
         action.sa_flags = SA_RESETHAND;
         sigemptyset(&action.sa_mask);
         ::sigaction(SIGBUS, &action, nullptr);
-        LiveWorld world(8);
+        LiveMmuWorld world(8);
         world.inode->forced = FaultOutcome::sigbus;
         const Mapping map = must(world.map(GetParam()));
         jumps_out([&] { load(map.data()); });
@@ -236,7 +236,7 @@ TEST_P(LiveSignals, OtherFaultsPassUntouched) {
     const struct sigaction action = action_of(&note);
     ::sigaction(SIGBUS, &action, nullptr);
     ::sigaction(SIGSEGV, &action, nullptr);
-    LiveWorld world(8);
+    LiveMmuWorld world(8);
     const Mapping map = must(world.map(backend));
     auto* const none =
         static_cast<std::byte*>(::mmap(nullptr, kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
@@ -266,7 +266,7 @@ TEST_P(LiveSignals, DefaultActionKills) {
   const auto die = [&](void (*disposition)(int)) {
     take_signals_back();
     ::signal(SIGBUS, disposition);
-    LiveWorld world(8);
+    LiveMmuWorld world(8);
     world.inode->forced = FaultOutcome::sigbus;
     const Mapping map = must(world.map(GetParam()));
     load(map.data());
@@ -281,7 +281,7 @@ TEST_P(LiveSignals, SegmentationFaultsKill) {
   EXPECT_EXIT(
       {
         take_signals_back();
-        LiveWorld world(8);
+        LiveMmuWorld world(8);
         const Mapping map = must(world.map(GetParam(), {.prot = Prot::read}));
         store(map.data(), 1);
         ::_exit(0);
@@ -290,7 +290,7 @@ TEST_P(LiveSignals, SegmentationFaultsKill) {
   EXPECT_EXIT(
       {
         take_signals_back();
-        LiveWorld world(8);
+        LiveMmuWorld world(8);
         const Mapping map = must(world.map(GetParam()));
         store(reinterpret_cast<std::byte*>(map.data() - map.data() + 64), 1);
         ::_exit(0);
@@ -304,7 +304,7 @@ TEST_P(LiveSignals, SentSignalStaysIgnored) {
       {
         take_signals_back();
         ::signal(SIGBUS, SIG_IGN);
-        LiveWorld world(8);
+        LiveMmuWorld world(8);
         const Mapping map = must(world.map(GetParam()));
         ::kill(::getpid(), SIGBUS);
         ::_exit(7);
@@ -317,7 +317,7 @@ TEST_P(LiveSignals, DiesAtTheInstruction) {
   const pid_t child = ::fork();
   if (child == 0) {
     take_signals_back();
-    LiveWorld world(8);
+    LiveMmuWorld world(8);
     world.inode->forced = FaultOutcome::hwpoison;
     const Mapping map = must(world.map(GetParam()));
     ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
@@ -362,7 +362,7 @@ void pass_to_replaced(int number, siginfo_t* info, void* context) {
 // A handler put over ours is reported, and the next mapping goes over it.
 TEST_P(LiveSignals, LaterHandlerIsReported) {
   const std::string trouble = support::in_child([backend = GetParam()](std::ostream& out) {
-    LiveWorld world(8);
+    LiveMmuWorld world(8);
     world.inode->allocate(0, 8);
     world.inode->resize(4 * kPageSize);
     const Mapping before = must(world.map(backend, {.length = 8 * kPageSize}));
@@ -394,7 +394,7 @@ TEST_P(LiveSignals, HandlersThatPassOnToEachOther) {
   const std::string trouble = support::in_child([backend = GetParam()](std::ostream& out) {
     const struct sigaction first = action_of(&note, SA_NODEFER);
     ::sigaction(SIGBUS, &first, nullptr);
-    LiveWorld world(8);
+    LiveMmuWorld world(8);
     world.inode->forced = FaultOutcome::sigbus;
     Mapping map = must(world.map(backend));
     const struct sigaction later = action_of(&pass_to_replaced, SA_NODEFER);
@@ -426,7 +426,7 @@ void on_alternate_stack(std::size_t bytes, Run run) {
 
 // A fault runs well in 32 KiB of alternate stack, and touches at most half of it.
 TEST_P(LiveSignals, FitsIntoSixteenKibibytes) {
-  LiveWorld world(8);
+  LiveMmuWorld world(8);
   world.inode->allocate(0, 8);
   const Mapping map = must(world.map(GetParam()));
   constexpr std::size_t kStack = 32 * 1024;
@@ -452,7 +452,7 @@ TEST_P(LiveSignals, FitsIntoSixteenKibibytes) {
 TEST_P(LiveSignals, RefusesSmallAlternateStack) {
   EXPECT_DEATH(
       {
-        LiveWorld world(8);
+        LiveMmuWorld world(8);
         world.inode->allocate(0, 8);
         const Mapping map = must(world.map(GetParam()));
         on_alternate_stack(16 * 1024, [&] { store(map.data(), 1); });
@@ -464,7 +464,7 @@ TEST_P(LiveSignals, RefusesSmallAlternateStack) {
 TEST_P(LiveSignals, TouchWhileHoldingLocks) {
   EXPECT_DEATH(
       {
-        LiveWorld world(8);
+        LiveMmuWorld world(8);
         world.inode->allocate(0, 8);
         const Mapping map = must(world.map(GetParam()));
         Mutex lock(LockRank::entry);
@@ -478,7 +478,7 @@ TEST_P(LiveSignals, TouchWhileHoldingLocks) {
 
 // A child does not have its parent's mappings; it may make its own, and drop the handles it inherited.
 TEST_P(LiveSignals, ChildHasNoMappings) {
-  LiveWorld world(8);
+  LiveMmuWorld world(8);
   world.inode->allocate(0, 8);
   Mapping map = must(world.map(GetParam()));
   store(map.data(), 1);
@@ -493,7 +493,7 @@ TEST_P(LiveSignals, ChildHasNoMappings) {
     world.inode->write_back(0, 8);
     map.vma().unmap(kAllPages, EvenCows::yes);
     map.unmap();
-    LiveWorld own(8);
+    LiveMmuWorld own(8);
     own.inode->allocate(0, 8);
     const Mapping fresh = must(own.map(GetParam()));
     store(fresh.data() + kPageSize, 2);
@@ -510,7 +510,7 @@ TEST_P(LiveSignals, ChildHasNoMappings) {
 
 // A fault that is under way in another thread when a child is made leaves it no lock behind.
 TEST_P(LiveSignals, ForkDuringAFault) {
-  LiveWorld world(8);
+  LiveMmuWorld world(8);
   world.inode->allocate(0, 8);
   Mapping map = must(world.map(GetParam()));
   std::atomic<int> stage{0};
@@ -526,7 +526,7 @@ TEST_P(LiveSignals, ForkDuringAFault) {
 
   const std::string trouble = support::in_child([&](std::ostream& out) {
     map.unmap();
-    LiveWorld own(8);
+    LiveMmuWorld own(8);
     own.inode->allocate(0, 8);
     const Mapping fresh = must(own.map(GetParam()));
     store(fresh.data(), 2);

@@ -275,8 +275,8 @@ class LiveFileSystem final : public SuperBlock {
 };
 
 // Declare mappings after it.
-struct LiveWorld {
-  explicit LiveWorld(std::uint64_t pages)
+struct LiveMmuWorld {
+  explicit LiveMmuWorld(std::uint64_t pages)
       : file_system(std::make_shared<LiveFileSystem>(system)),
         inode(std::make_shared<LiveInode>(*file_system, arena, pages)) {}
 

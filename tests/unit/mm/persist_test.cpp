@@ -75,7 +75,7 @@ class Persist : public ::testing::TestWithParam<LiveBackend> {
   }
   ~Persist() override { world.memory.unbind(LiveInode::kFirstPfn); }
 
-  LiveWorld world{kPages};
+  LiveMmuWorld world{kPages};
   LoggingView* view = nullptr;
   std::unique_ptr<Attachment> device;
 };
