@@ -55,6 +55,7 @@ FileWorld with_file(std::uint64_t file_size, const MachineOptions& options) {
   const std::uint64_t device_size = std::max(round_up(2 * file_size, kPmdSize), 8_MiB);
   MountedWorld world = mounted(device_size, options);
   File file = must(world.fs.create("/file", file_size));
+  must(world.fs.sync());
   return {std::move(world), std::move(file)};
 }
 

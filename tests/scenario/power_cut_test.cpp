@@ -22,6 +22,13 @@ unsigned char byte_at(MountedWorld& world, std::uint64_t offset) {
   return static_cast<unsigned char>(byte);
 }
 
+// Makes the first pages written blocks, durably: what is stored to them later needs no metadata to survive.
+void write_pages(FileWorld& world, std::uint64_t pages) {
+  const std::vector<std::byte> zeros(pages * kPageSize);
+  must(world.file.pwrite(0, zeros));
+  must(world.file.fsync());
+}
+
 // With nothing chosen to survive, exactly what was fsynced or persisted is left.
 TEST(PowerCut, NoneKeepsWhatWasFenced) {
   LiveWorld world = live_file(1_MiB);
@@ -45,6 +52,7 @@ TEST(PowerCut, NoneKeepsWhatWasFenced) {
 // With everything chosen to survive, as if the caches had been written back in time.
 TEST(PowerCut, AllKeepsEveryStore) {
   LiveWorld world = live_file(1_MiB);
+  write_pages(world, 4);
   world.map.data()[12345] = std::byte{9};
 
   world.power_cycle({.kind = PowerCut::Kind::all});
@@ -56,6 +64,7 @@ TEST(PowerCut, AllKeepsEveryStore) {
 TEST(PowerCut, SeedsReplay) {
   const auto outcome = [](std::uint64_t seed) {
     LiveWorld world = live_file(1_MiB);
+    write_pages(world, 1);
     for (std::uint64_t line = 0; line < 64; ++line) {
       world.map.data()[line * 64] = std::byte{1};
     }
@@ -75,7 +84,7 @@ TEST(PowerCut, ListedOutcomesEnumerateALine) {
   std::set<unsigned> seen;
   for (std::uint32_t outcome = 0; outcome < 4; ++outcome) {
     LiveWorld world = live_file(1_MiB);
-    must(world.file.fsync());
+    write_pages(world, 1);
     for (unsigned value = 1; value <= 3; ++value) {
       world.map.data()[0] = static_cast<std::byte>(value);
       if (value < 3) {
@@ -148,7 +157,9 @@ TEST(PowerCut, EadrLosesNothing) {
   DeviceHandle device = must(machine.attach(
       sim::Pmem{.path = media.path(), .size = 8_MiB, .domain = sim::PersistenceDomain::eadr}));
   FileSystem fs = must(machine.mkfs<LinearFs>(device));
-  File file = must(fs.create("/file", 1_MiB));
+  File file = must(fs.create("/file"));
+  const std::byte before{4};
+  must(file.pwrite(99, {&before, 1}));
   must(file.fsync());
   Mapping map = must(file.map());
   map.data()[99] = std::byte{5};
@@ -217,6 +228,18 @@ TEST(Coherence, BufferMayBeTheMappingItself) {
   EXPECT_EQ(world.map.data()[0], std::byte{42});
   must(world.file.pread(0, world.map.bytes().subspan(65536, 4096)));
   EXPECT_EQ(world.map.data()[65536], std::byte{42});
+}
+
+// A store to a block that fallocate left unwritten is lost with the metadata that would say "written", even when its line
+// was flushed; MAP_SYNC commits that metadata in the fault.
+TEST(PowerCut, UnwrittenBlocksNeedMapSync) {
+  for (const MapSync sync : {MapSync::no, MapSync::yes}) {
+    LiveWorld world = live_file(1_MiB, {.sync = sync});
+    world.map.data()[0] = std::byte{1};
+    persist(world.map.data(), 1);
+    world.power_cycle();
+    EXPECT_EQ(byte_at(world, 0), sync == MapSync::yes ? 1 : 0);
+  }
 }
 
 // Another process opens what this one made, after this one let go of it.

@@ -47,7 +47,8 @@ struct LiveWorld : FileWorld {
   Mapping map;
 };
 
-// The device has twice the file's size, 8 MiB at least.
+// The device has twice the file's size, 8 MiB at least. The file "/file" is durable; its blocks are allocated and, as
+// after fallocate(2), not written: the first store to a page converts it, and a power cut before an fsync undoes that.
 MountedWorld mounted(std::uint64_t device_size, const MachineOptions& options = {});
 FileWorld with_file(std::uint64_t file_size, const MachineOptions& options = {});
 LiveWorld live_file(std::uint64_t file_size, const MapOptions& mapping = {}, const MachineOptions& options = {},
