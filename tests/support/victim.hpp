@@ -5,6 +5,7 @@
 // A traced victim raises SIGSTOP (stop_here()) where it wants to be taken over.
 #pragma once
 
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ class Victim {
     argv.push_back(nullptr);
     process_ = ::fork();
     if (process_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that is killed leaves nobody behind
       if (mode == Mode::traced) {
         ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
       }
