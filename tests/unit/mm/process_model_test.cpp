@@ -107,24 +107,23 @@ class Verifier {
         break;
       case Action::protect:
         on_range(actor, step, [&](std::uint64_t address, std::uint64_t length) {
-          // A failed call may have changed areas: what it was about is asked for again, with memory.
           const Prot prot = step.flag ? Prot::read : Prot::read_write;
-          if (!actor.process->mprotect(address, length, prot).ok()) {
-            world_.arena.fail_from(0);
-          }
-          for (std::uint64_t at = address; at < address + length; at += kPageSize) {
-            if (const auto found = actor.pages.find(at); found != actor.pages.end()) {
+          const bool done = actor.process->mprotect(address, length, prot).ok();
+          world_.arena.fail_from(0);
+          for_pages(actor, address, length, [&](std::uint64_t at, ModelPage& page) {
+            // A call that failed may have changed areas: each page of what it was about is asked for again.
+            if (!done) {
               must(actor.process->mprotect(at, kPageSize, prot));
-              found->second.writable = !step.flag;
             }
-          }
+            page.writable = !step.flag;
+          });
         });
         break;
       case Action::dont_need:
         on_range(actor, step, [&](std::uint64_t address, std::uint64_t length) {
           const Result<void> done = actor.process->dont_need(address, length);
           RC_ASSERT(done.ok() || done.error() == Errno::enomem);
-          for_pages(actor, address, length, [](ModelPage& page) { page.copy.reset(); });
+          for_pages(actor, address, length, [](std::uint64_t, ModelPage& page) { page.copy.reset(); });
         });
         break;
       case Action::load:
@@ -162,9 +161,10 @@ class Verifier {
 
   void finish() {
     for (Actor& actor : actors_) {
-      const std::map<std::uint64_t, ModelPage> pages = actor.pages;
-      for (const auto& [address, page] : pages) {
-        load(actor, address);
+      for (const std::uint64_t base : actor.mappings) {
+        for (const std::uint64_t place : kPlaces) {
+          load(actor, base + (place << kPageShift));
+        }
       }
     }
     check_page_tables();
@@ -183,8 +183,8 @@ class Verifier {
   };
   struct Actor {
     std::unique_ptr<Process> process;
-    std::map<std::uint64_t, ModelPage> pages;                       // by address
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> mappings;  // address of file page 0, first page
+    std::map<std::uint64_t, ModelPage> pages;  // by address
+    std::vector<std::uint64_t> mappings;       // where page 0 of the file would be
   };
 
   void map(Actor& actor, std::uint64_t first, std::uint64_t count, Sharing sharing) {
@@ -194,7 +194,7 @@ class Verifier {
       RC_ASSERT(mapped.error() == Errno::enomem);
       return;
     }
-    actor.mappings.emplace_back(*mapped - (first << kPageShift), first);
+    actor.mappings.push_back(*mapped - (first << kPageShift));
     for (std::uint64_t page = 0; page < count; ++page) {
       actor.pages[*mapped + (page << kPageShift)] = {first + page, sharing == Sharing::shared, true, {}};
     }
@@ -206,7 +206,7 @@ class Verifier {
     if (actor.mappings.empty()) {
       return;
     }
-    const std::uint64_t base = actor.mappings[step.mapping % actor.mappings.size()].first;
+    const std::uint64_t base = actor.mappings[step.mapping % actor.mappings.size()];
     const std::uint64_t first = kPlaces[step.place];
     call(base + (first << kPageShift), std::min<std::uint64_t>(step.pages, kFilePages - first) << kPageShift);
   }
@@ -214,7 +214,7 @@ class Verifier {
   template <class Call>
   void for_pages(Actor& actor, std::uint64_t address, std::uint64_t length, Call call) {
     for (auto at = actor.pages.lower_bound(address); at != actor.pages.end() && at->first < address + length; ++at) {
-      call(at->second);
+      call(at->first, at->second);
     }
   }
 
