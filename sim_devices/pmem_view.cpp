@@ -20,9 +20,6 @@ namespace {
 constexpr std::uint64_t kLinesPerPage = kPageSize / kCacheLine;
 static_assert(kLinesPerPage == 64, "the lines of a page are the bits of a word");
 
-// What is unknown, because the media cannot be read, counts as different.
-constexpr std::uint64_t kAllLines = ~std::uint64_t{0};
-
 // The most pages of one answer, so that who asks for "all" does not make the whole device exist.
 constexpr std::uint64_t kMaxPages = 4096;
 
@@ -45,13 +42,15 @@ void store_line(std::uint64_t* to, const UnfencedLog::Line& line) noexcept {
   }
 }
 
-// The lines in which two pages differ, as bits.
-std::uint64_t differing_lines(const std::uint64_t* left, const std::uint64_t* right) noexcept {
+// Of the lines `wanted`, one run of bits, those in which two pages differ.
+std::uint64_t differing_lines(const std::uint64_t* left, const std::uint64_t* right, std::uint64_t wanted) noexcept {
+  const auto first = static_cast<unsigned>(std::countr_zero(wanted));
+  const auto last = static_cast<unsigned>(kLinesPerPage - 1) - static_cast<unsigned>(std::countl_zero(wanted));
   std::uint64_t lines = 0;
-  for (unsigned line = 0; line < kLinesPerPage; ++line) {
+  for (std::uint64_t line = first; line <= last; ++line) {
     std::uint64_t difference = 0;
-    for (std::uint64_t i = 0; i < kWordsPerLine; ++i) {
-      difference |= load(left++) ^ load(right++);
+    for (std::uint64_t i = line * kWordsPerLine; i < (line + 1) * kWordsPerLine; ++i) {
+      difference |= load(left + i) ^ load(right + i);
     }
     lines |= std::uint64_t{difference != 0} << line;
   }
@@ -97,8 +96,8 @@ Result<std::unique_ptr<DaxDevice>> PmemView::create(std::shared_ptr<PmemMedia> m
 
 PmemView::~PmemView() {
   if (!gone_ && memory_.data() != nullptr) {
-    for_each_touched({0, media_->size()}, [this](std::uint64_t page, std::uint64_t) {
-      std::uint64_t lines = changed_lines(page).value_or(0);
+    for_each_touched({0, media_->size()}, [this](std::uint64_t page, std::uint64_t lines) {
+      lines = changed_lines(page, lines).value_or(0);
       if (lines != 0 && media_->reserve(chunk_of(page)).ok()) {
         for (; lines != 0; lines &= lines - 1) {
           const std::uint64_t offset = page * kPageSize + kCacheLine * static_cast<unsigned>(std::countr_zero(lines));
@@ -152,15 +151,15 @@ Result<void> PmemView::touch(Pgoff page, std::uint64_t pages) noexcept {
   return {};
 }
 
-// The lines of a touched page that differ from the media, as bits. Errors: Errno::eio (the media cannot be read).
-Result<std::uint64_t> PmemView::changed_lines(std::uint64_t page) const noexcept {
+// Of the lines `wanted` of a touched page those that differ from the media. Errors: Errno::eio (it cannot be read).
+Result<std::uint64_t> PmemView::changed_lines(std::uint64_t page, std::uint64_t wanted) const noexcept {
   const std::uint64_t* const view = line_of_view(page * kPageSize);
   if (media_->reserved(chunk_of(page))) {
-    return differing_lines(view, media_->line(page * kPageSize));
+    return differing_lines(view, media_->line(page * kPageSize), wanted);
   }
   std::array<std::uint64_t, kPageSize / sizeof(std::uint64_t)> media;
   DAXSIM_TRY_VOID(media_->read(page * kPageSize, std::as_writable_bytes(std::span(media))));
-  return differing_lines(view, media.data());
+  return differing_lines(view, media.data(), wanted);
 }
 
 // Calls visit(page, lines) for the touched pages of `bytes`, ascending; the lines of the page that `bytes` has, as bits.
@@ -184,10 +183,10 @@ Result<void> PmemView::flush(ByteRange bytes) noexcept {
     if (!result.ok() || media_->reserved(chunk_of(page))) {
       return;
     }
-    const Result<std::uint64_t> changed = changed_lines(page);
+    const Result<std::uint64_t> changed = changed_lines(page, lines);
     if (!changed.ok()) {
       result = changed.error();
-    } else if ((*changed & lines) != 0) {
+    } else if (*changed != 0) {
       result = media_->reserve(chunk_of(page));
     }
   });
@@ -198,7 +197,7 @@ Result<void> PmemView::flush(ByteRange bytes) noexcept {
       return;
     }
     const std::uint64_t* const media = media_->line(page * kPageSize);
-    const std::uint64_t changed = differing_lines(line_of_view(page * kPageSize), media) & lines;
+    const std::uint64_t changed = differing_lines(line_of_view(page * kPageSize), media, lines);
     if (changed != 0) {
       result = move_lines(page, changed);
     }
@@ -233,7 +232,7 @@ void PmemView::fence() noexcept {
 std::uint64_t PmemView::dirty_lines(ByteRange bytes) noexcept {
   std::uint64_t count = 0;
   for_each_touched(bytes, [this, &count](std::uint64_t page, std::uint64_t lines) {
-    count += static_cast<unsigned>(std::popcount(changed_lines(page).value_or(kAllLines) & lines));
+    count += static_cast<unsigned>(std::popcount(changed_lines(page, lines).value_or(lines)));
   });
   return count;
 }
@@ -272,8 +271,9 @@ std::vector<PmemView::Pending> PmemView::histories(const Records& records) const
       ++next;
     }
   };
-  for_each_touched({0, media_->size()}, [&](std::uint64_t page, std::uint64_t) {
-    for (std::uint64_t lines = changed_lines(page).value_or(kAllLines); lines != 0; lines &= lines - 1) {
+  for_each_touched({0, media_->size()}, [&](std::uint64_t page, std::uint64_t lines) {
+    // What is unknown, because the media cannot be read, counts as different.
+    for (lines = changed_lines(page, lines).value_or(lines); lines != 0; lines &= lines - 1) {
       const std::uint64_t line = page * kLinesPerPage + static_cast<unsigned>(std::countr_zero(lines));
       take_flushed_until(line);
       if (pending.empty() || pending.back().line != line) {

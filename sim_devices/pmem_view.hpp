@@ -77,7 +77,7 @@ class PmemView final : public DaxDevice {
   Result<void> touch(Pgoff page, std::uint64_t pages) noexcept;
   template <class Visit>
   void for_each_touched(ByteRange bytes, Visit visit) const;
-  Result<std::uint64_t> changed_lines(std::uint64_t page) const noexcept;
+  Result<std::uint64_t> changed_lines(std::uint64_t page, std::uint64_t wanted) const noexcept;
   Result<void> move_lines(std::uint64_t page, std::uint64_t lines) noexcept;
   Records copy_log();
   std::vector<Pending> histories(const Records& records) const;

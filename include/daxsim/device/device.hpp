@@ -33,10 +33,10 @@ class Device {
   [[nodiscard]] virtual std::uint64_t size() const noexcept = 0;
   [[nodiscard]] virtual const Capabilities& capabilities() const noexcept = 0;
 
-  // What one machine's CPU sees of the medium; fault-path memory comes from `arena`, which outlives it. The medium lives as
-  // long as its view.
-  // Errors: Errno::ebusy (there is a view that was neither cut, unmapped nor destroyed), Errno::enomem (the host refused memory or addresses),
-  // Errno::emfile, Errno::enfile, Errno::efbig (host limits on open files and on the size of a file).
+  // What one machine's CPU sees of the medium; fault-path memory comes from `arena`, which outlives it. The medium lives
+  // as long as its view.
+  // Errors: Errno::ebusy (there is a view that was neither cut, unmapped nor destroyed), Errno::enomem (the host refused
+  // memory or addresses), Errno::emfile, Errno::enfile, Errno::efbig (host limits on open files and file size).
   virtual Result<std::unique_ptr<DaxDevice>> make_view(Arena& arena) = 0;
 };
 
