@@ -408,9 +408,17 @@ class FakeVma final : public Vma {
     });
   }
   [[nodiscard]] PteState pte(Pgoff page) noexcept override {
-    const std::lock_guard guard(lock_);
-    const Pte* const found = find(page);
-    return found == nullptr ? PteState{} : found->state;
+    PteState state;
+    {
+      const std::lock_guard guard(lock_);
+      if (const Pte* const found = find(page); found != nullptr) {
+        state = found->state;
+      }
+    }
+    if (after_pte) {
+      after_pte(page);
+    }
+    return state;
   }
   [[nodiscard]] bool has_page_table(Pgoff page) noexcept override {
     const std::lock_guard guard(lock_);
@@ -477,6 +485,7 @@ class FakeVma final : public Vma {
 
   // Set before threads start.
   std::function<void(const Installation&)> before_install;
+  std::function<void(Pgoff)> after_pte;
   std::optional<FaultOutcome> install_fails;
   bool tries_pmd = true;
   std::atomic<std::uint64_t> faults{0};
