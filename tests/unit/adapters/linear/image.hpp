@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Images with metadata of the test's own making, checksums right: what a hostile image looks like. An Image is an empty
+// file system after mkfs; slot 0 has its checkpoint, number 0, and its log is empty.
+#pragma once
+
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/linear/definitions.hpp"
+#include "adapters/linear/records.hpp"
+#include "support/linear_world.hpp"
+
+namespace daxsim::test {
+
+template <class Record>
+Record load(const Image& image, std::uint64_t offset) {
+  Record record;
+  std::memcpy(&record, image.data() + offset, sizeof(record));
+  return record;
+}
+template <class Record>
+void store(Image& image, std::uint64_t offset, const Record& record) {
+  std::memcpy(image.data() + offset, &record, sizeof(record));
+}
+
+// What one file of a made checkpoint says.
+struct MadeFile {
+  std::uint32_t ino = 1;
+  std::string name = "a";
+  std::uint64_t size = 0;
+  std::vector<linear::ExtentRecord> extents{};
+  std::uint64_t claimed_extents = ~std::uint64_t{0};  // ~0: as many as there are
+};
+
+inline linear::ExtentRecord made_extent(std::uint64_t logical, std::uint64_t physical, std::uint32_t pages,
+                                        std::uint32_t state = 0) {
+  linear::ExtentRecord extent;
+  extent.logical = logical;
+  extent.physical = physical;
+  extent.pages = pages;
+  extent.state = state;
+  return extent;
+}
+
+class ImageMaker {
+ public:
+  explicit ImageMaker(std::uint64_t bytes) {
+    LinearWorld world(bytes);
+    world.mkfs();
+    image = world.medium->image();
+    geometry = must(linear::Geometry::make(bytes >> kPageShift, 0));
+  }
+
+  // Puts these files into checkpoint 0.
+  void put_files(const std::vector<MadeFile>& files) {
+    std::vector<std::byte> body;
+    const auto append = [&body](std::span<const std::byte> part) { body.insert(body.end(), part.begin(), part.end()); };
+    for (const MadeFile& file : files) {
+      linear::FileRecord record{};
+      record.size = file.size;
+      record.extents = file.claimed_extents == ~std::uint64_t{0} ? file.extents.size() : file.claimed_extents;
+      record.ino = file.ino;
+      record.name_length = static_cast<std::uint16_t>(file.name.size());
+      append(linear::bytes_of(record));
+      append(std::as_bytes(std::span(file.name)));
+      body.resize(round_up(body.size(), 8));
+      for (const linear::ExtentRecord& extent : file.extents) {
+        append(linear::bytes_of(extent));
+      }
+    }
+    const std::uint64_t offset = geometry.checkpoint_offset(0);
+    auto header = load<linear::CheckpointHeader>(image, offset);
+    header.files = static_cast<std::uint32_t>(files.size());
+    header.body_bytes = body.size();
+    linear::Crc32c crc;
+    crc.add(body);
+    header.body_crc = crc.value();
+    put_header(header);
+    std::memcpy(image.data() + offset + sizeof(header), body.data(), body.size());
+  }
+  [[nodiscard]] linear::CheckpointHeader header() const {
+    return load<linear::CheckpointHeader>(image, geometry.checkpoint_offset(0));
+  }
+  void put_header(linear::CheckpointHeader header) {
+    header.crc = linear::crc_of(header);
+    store(image, geometry.checkpoint_offset(0), header);
+  }
+
+  // Appends one commit to the log of checkpoint 0.
+  void put_commit(const std::vector<linear::Record>& records) {
+    std::vector<std::byte> bytes;
+    for (const linear::Record& record : records) {
+      const std::size_t at = bytes.size();
+      bytes.resize(at + linear::encoded_size(record));
+      linear::encode(record, std::span(bytes).subspan(at));
+    }
+    put_raw_commit(bytes);
+  }
+  void put_raw_commit(std::span<const std::byte> records) {
+    linear::CommitHeader commit{};
+    commit.magic = linear::kCommitMagic;
+    commit.bytes = static_cast<std::uint32_t>(records.size());
+    commit.checkpoint = header().number;
+    commit.sequence = header().sequence + ++commits_;
+    linear::Crc32c crc;
+    crc.add(linear::bytes_of(commit));
+    crc.add(records);
+    commit.crc = crc.value();
+    const std::uint64_t offset = geometry.log_offset(0) + log_used_;
+    store(image, offset, commit);
+    std::memcpy(image.data() + offset + sizeof(commit), records.data(), records.size());
+    log_used_ += sizeof(commit) + records.size();
+  }
+
+  void put_super(linear::SuperRecord super) {
+    super.crc = linear::crc_of(super);
+    store(image, 0, super);
+  }
+  [[nodiscard]] linear::SuperRecord super() const { return load<linear::SuperRecord>(image, 0); }
+
+  Image image;
+  linear::Geometry geometry;
+
+ private:
+  std::uint64_t commits_ = 0;
+  std::uint64_t log_used_ = 0;
+};
+
+// Mounts an image and uses it: lists, reads everything, writes, makes, removes, unmounts. Returns how the mount ended.
+// Whatever the image says, each call answers, and what mounts can be used.
+inline Result<void> use_image(Image image) {
+  LinearWorld world(std::move(image));
+  DAXSIM_TRY_VOID(world.try_mount());
+  for (const DirectoryEntry& entry : must(world.fs->list())) {
+    const auto file = world.open(entry.name);
+    std::vector<std::byte> buffer(std::min<std::uint64_t>(entry.size, 64 * kPageSize));
+    must(file->pread(0, buffer));
+    if (entry.size > buffer.size()) {
+      must(file->pread(entry.size - buffer.size(), buffer));
+    }
+    static_cast<void>(file->pwrite(entry.size / 2, bytes("x")).ok());
+    static_cast<void>(file->pwrite(std::min(entry.size, LinearFs::kMaxFileSize - 1), bytes("x")).ok());
+    static_cast<void>(file->fallocate(Fallocate::collapse_range, {0, kPageSize}).ok());
+    static_cast<void>(file->fallocate(Fallocate::insert_range, {0, kPageSize}).ok());
+    static_cast<void>(file->truncate(entry.size / 2 + 1).ok());
+    must(file->fsync());
+  }
+  static_cast<void>(world.fs->create("made").ok());
+  must(world.fs->sync());
+  const std::uint64_t free = must(world.fs->space()).free_pages;
+  for (const DirectoryEntry& entry : must(world.fs->list())) {
+    must(world.fs->unlink(entry.name));
+  }
+  EXPECT_GE(must(world.fs->space()).free_pages, free);
+  EXPECT_EQ(must(world.fs->space()).free_pages, must(world.fs->space()).total_pages);
+  must(world.fs->unmount());
+  return {};
+}
+
+}  // namespace daxsim::test
