@@ -248,13 +248,14 @@ PmemView::Records PmemView::copy_log() {
       needed = log_.size();
       complete = needed <= records.capacity();
       if (complete) {
-        log_.for_each([&records](const UnfencedLog::Record& record) { records.push_back(record); });
+        log_.for_each([&records](const UnfencedLog::Record& record) { records.push_back({record, records.size()}); });
       }
     }
     records.reserve(needed);
   }
-  std::stable_sort(records.begin(), records.end(),
-                   [](const auto& left, const auto& right) { return left.line < right.line; });
+  std::sort(records.begin(), records.end(), [](const Logged& left, const Logged& right) {
+    return left.line != right.line ? left.line < right.line : left.order < right.order;
+  });
   return records;
 }
 

@@ -61,7 +61,10 @@ class PmemView final : public DaxDevice {
 
  private:
   using Line = UnfencedLog::Line;
-  using Records = std::vector<UnfencedLog::Record>;
+  struct Logged : UnfencedLog::Record {
+    std::uint64_t order;  // of the log
+  };
+  using Records = std::vector<Logged>;
   // A line with a choice. Its values are old of records[first, first + flushes), the media's, and when dirty the view's.
   struct Pending {
     std::uint64_t line = 0;

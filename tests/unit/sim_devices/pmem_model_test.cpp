@@ -111,8 +111,8 @@ class Verifier {
       } else if (choice.kind == PowerCut::Kind::none) {
         RC_ASSERT(now == values.front());
       } else if (choice.kind == PowerCut::Kind::listed) {
-        const auto named = std::find_if(choice.lines.begin(), choice.lines.end(), [line = line](const LineOutcome& one) {
-          return one.offset == line * kCacheLine;
+        const auto named = std::find_if(choice.lines.begin(), choice.lines.end(), [at = line * kCacheLine](const LineOutcome& one) {
+          return one.offset == at;
         });
         RC_ASSERT(now == values[named == choice.lines.end() ? 0 : named->outcome]);
       }
