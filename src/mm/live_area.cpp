@@ -136,7 +136,10 @@ PageRange Area::whole_pmds(PageRange range) noexcept {
 
 // The pages around `page` with the same protection in the same segment: where protections are host mappings, all of one.
 PageRange Area::alike_around(Pgoff page) noexcept {
-  const auto protection = [this](Pgoff of) { return state(of) & ~kHuge; };
+  const auto protection = [this](Pgoff of) {
+    lock_.assert_held();
+    return state(of) & ~kHuge;
+  };
   const int wanted = protection(page);
   const PageRange limit = segments_.find(page)->pages;
   Pgoff first = page;
@@ -218,7 +221,12 @@ Result<void> Area::lay_run(PageRange run, const Backing& backing, int fd, std::u
     return Errno::enomem;
   }
   // Pages of an older backing: their files have other blocks there by now.
-  for_each_run(run, [](std::uint8_t state) { return (state & kPresent) != 0; }, [this](PageRange old) { hide(old); });
+  for_each_run(
+      run, [](std::uint8_t state) { return (state & kPresent) != 0; },
+      [this](PageRange old) {
+        lock_.assert_held();
+        hide(old);
+      });
   Result<void> laid;
   switch (backing.kind) {
     case Backing::Kind::memory:
@@ -403,6 +411,7 @@ FaultOutcome Area::make_private(Pgoff page, const std::byte* source) noexcept {
 PageRange Area::vacant_around(Pgoff page) noexcept {
   const PageRange limit = PageRange{slot_start(page), kPagesPerPmd}.clip(pages());
   const auto vacant = [&](Pgoff other) {
+    lock_.assert_held();
     const Segment* const segment = segments_.find(other);
     return state(other) == 0 && (segment == nullptr || segment->backing.kind == Backing::Kind::zeros);
   };
@@ -427,6 +436,7 @@ std::uint64_t Area::write_protect(PageRange wanted) noexcept {
   for_each_run(
       range, [](std::uint8_t state) { return (state & kWritable) != 0 && (state & kCopy) == 0; },
       [&](PageRange run) {
+        lock_.assert_held();
         run = change_for_sure(run, [this](HostRange part) { return host_.protect(part); });
         for (Pgoff page = run.first; page < run.end(); page = page + 1) {
           std::uint8_t& value = state(page);
@@ -445,7 +455,10 @@ void Area::unmap(PageRange wanted, EvenCows even_cows) noexcept {
   const PageRange range = whole_pmds(wanted.clip(pages()));
   for_each_run(
       range, [](std::uint8_t state) { return (state & (kPresent | kCopy)) == kPresent; },
-      [this](PageRange run) { hide(run); });
+      [this](PageRange run) {
+        lock_.assert_held();
+        hide(run);
+      });
   if (even_cows == EvenCows::no || flags().shared) {
     return;
   }
@@ -455,6 +468,7 @@ void Area::unmap(PageRange wanted, EvenCows even_cows) noexcept {
         if (!host_.discard_private(at(run)).ok()) {
           die("daxsim: the host refuses to take away private pages of a live mapping\n");
         }
+        lock_.assert_held();
         set_states(run, 0);
       });
 }

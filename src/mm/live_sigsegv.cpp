@@ -1,12 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include <cstring>
+#include <cerrno>
 
 #include "mm/live_host.hpp"
 
 DAXSIM_BEGIN
 namespace live {
+
+namespace {
+
+// Not through the C library: ThreadSanitizer takes its mmap for a write to the memory, and so for a race with the
+// program's accesses beside the page that one of them has faulted on. -1 and errno on failure.
+long map_unseen(void* address, std::size_t bytes, int protection, int flags, int fd, std::uint64_t offset) noexcept {
+  return ::syscall(SYS_mmap, address, bytes, protection, flags, fd, offset);
+}
+
+// For the same reason: scratch memory of one thread is soon that of another.
+#if defined(__clang__)
+__attribute__((no_sanitize("thread")))
+#else
+__attribute__((no_sanitize_thread))
+#endif
+void copy_page_unseen(void* to, const std::byte* from) noexcept {
+  auto* const target = static_cast<volatile std::uint64_t*>(to);
+  const auto* const source = reinterpret_cast<const volatile std::uint64_t*>(from);
+  for (std::size_t i = 0; i < kPageSize / sizeof(std::uint64_t); ++i) {
+    target[i] = source[i];
+  }
+}
+
+}  // namespace
 
 Result<HostRange> reserve(std::size_t bytes) noexcept {
   void* const address = ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -37,8 +63,7 @@ void give_back(HostRange range) noexcept {
 }
 
 Result<void> lay_inaccessible(HostRange range, int flags, int fd, std::uint64_t offset) noexcept {
-  if (::mmap(range.address, range.bytes, PROT_NONE, flags | MAP_FIXED | MAP_NORESERVE, fd,
-             static_cast<off_t>(offset)) == MAP_FAILED ||
+  if (map_unseen(range.address, range.bytes, PROT_NONE, flags | MAP_FIXED | MAP_NORESERVE, fd, offset) < 0 ||
       ::madvise(range.address, range.bytes, MADV_DONTFORK) != 0) {
     return from_host_errno(errno);
   }
@@ -77,17 +102,18 @@ class SigsegvHost final : public Host {
 
   Result<void> fill_private(std::byte* page, const std::byte* source) noexcept override {
     // Made elsewhere and moved into place whole, so that no other thread ever sees it half copied.
-    void* const copy = ::mmap(nullptr, kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (copy == MAP_FAILED) {
+    const long mapped = map_unseen(nullptr, kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped < 0) {
       return from_host_errno(errno);
     }
+    void* const copy = reinterpret_cast<void*>(mapped);
     if (source != nullptr) {
-      std::memcpy(copy, source, kPageSize);
+      copy_page_unseen(copy, source);
     }
     if (::madvise(copy, kPageSize, MADV_DONTFORK) != 0 ||
         ::mremap(copy, kPageSize, kPageSize, MREMAP_MAYMOVE | MREMAP_FIXED, page) == MAP_FAILED) {
       const Errno error = from_host_errno(errno);
-      ::munmap(copy, kPageSize);
+      ::syscall(SYS_munmap, copy, kPageSize);
       return error;
     }
     return {};

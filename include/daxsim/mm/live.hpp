@@ -29,6 +29,8 @@
 //   first, or use daxsim::posix (persist.hpp).
 // - munmap, mprotect, mremap and madvise of the host do not know of mappings, nor mappings of them.
 // - fork: a child does not inherit live mappings (SIGSEGV there). It may make its own; handles it inherited do nothing.
+// - ThreadSanitizer holds a lock of its own during an atomic access stronger than relaxed, and waits for itself when that
+//   access faults: prefault() such pages, or keep the access out of its sight.
 // - An address given back by unmap() may be handed out again by the host.
 //
 // I1 The address range stays reserved until unmap() or destruction, whatever happens to file and device (vma.hpp I4).
