@@ -74,24 +74,24 @@ PageTable::Entry* PageTable::slot(std::uint64_t address) const noexcept {
   return directory == nullptr ? nullptr : &slot_in(*directory, address);
 }
 
-PageTable::Found PageTable::find(std::uint64_t address) const noexcept {
+Translation PageTable::find(std::uint64_t address) const noexcept {
   const Entry* const at = slot(address);
   if (at == nullptr) {
     return {};
   }
   const PteWord word = at->load();
   if (word.is_table()) {
-    return {Level::page, page_in(word, address).load()};
+    return {Translation::Level::page, page_in(word, address).load()};
   }
-  return {word.is_empty() ? Level::empty : Level::huge, word};
+  return {word.is_empty() ? Translation::Level::empty : Translation::Level::huge, word};
 }
 
 std::byte* PageTable::translate(std::uint64_t address, Access access) const noexcept {
-  const Found found = find(address);
+  const Translation found = find(address);
   if (!found.word.permits(access)) {
     return nullptr;
   }
-  const bool whole_pmd = found.level == Level::huge && !found.word.is_zero_page();
+  const bool whole_pmd = found.level == Translation::Level::huge && !found.word.is_zero_page();
   return found.word.address() + (address & ((whole_pmd ? kPmdSize : kPageSize) - 1));
 }
 

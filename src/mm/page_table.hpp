@@ -83,6 +83,17 @@ class PteWord {
 };
 static_assert(sizeof(PteWord) == 8);
 
+// What a walk finds.
+struct Translation {
+  enum class Level : std::uint8_t {
+    empty,  // no PMD and no table
+    page,   // a table
+    huge,   // a PMD
+  };
+  Level level = Level::empty;
+  PteWord word;  // of the page or PMD; empty when absent
+};
+
 class PageTable {
  public:
   // For the pages in [start, end); `start` need not be a multiple of 2 MiB. Null: no memory.
@@ -93,17 +104,8 @@ class PageTable {
   Mutex& lock() noexcept DAXSIM_RETURN_CAPABILITY(lock_) { return lock_; }
   [[nodiscard]] bool contains(std::uint64_t address) const noexcept { return address - start_ < length_; }
 
-  enum class Level : std::uint8_t {
-    empty,  // no PMD and no table
-    page,   // a table
-    huge,   // a PMD
-  };
-  struct Found {
-    Level level = Level::empty;
-    PteWord word;  // of the page or PMD; empty when absent
-  };
   // Context: inside the gate, or mm lock held.
-  [[nodiscard]] Found find(std::uint64_t address) const noexcept;
+  [[nodiscard]] Translation find(std::uint64_t address) const noexcept;
   // Where the byte at `address` is, if the page tables permit the access; else null. Context: inside the gate.
   [[nodiscard]] std::byte* translate(std::uint64_t address, Access access) const noexcept;
   // Not for private copies, whose frame number is 0.

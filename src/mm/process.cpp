@@ -66,6 +66,7 @@ AccessResult<void> Process::transfer(std::uint64_t address, Buffer buffer) noexc
       soft_mmu::copy_to_mapped(mapped, part);
     }
   };
+  bool is_warm = true;
   while (true) {
     std::uint64_t missing = address;
     {
@@ -84,11 +85,14 @@ AccessResult<void> Process::transfer(std::uint64_t address, Buffer buffer) noexc
         }
       }
     }
+    is_warm = false;
     if (const AccessResult<void> resolved = fault(missing, access); !resolved.ok()) {
       return resolved;
     }
   }
-  spend(address, buffer.size());
+  if (is_warm) {
+    spend(address, buffer.size());
+  }
   return {};
 }
 
@@ -244,13 +248,17 @@ void Process::destroy(Area* area) noexcept {
 }
 
 Result<std::uint64_t> Process::mmap(std::shared_ptr<OpenFile> file, const MapOptions& options) {
-  const std::uint64_t size = file->inode().size();
+  Inode& inode = file->inode();
+  if (options.offset % kPageSize != 0) {
+    return Errno::einval;
+  }
+  DAXSIM_TRY_VOID(file->super_block()->check_alive());
   std::uint64_t length = options.length;
-  if (length == 0 && options.offset < size) {
-    length = size - options.offset;
+  if (length == 0 && options.offset < inode.size()) {
+    length = inode.size() - options.offset;
   }
   const std::uint64_t pages = pages_for(length);
-  if (options.offset % kPageSize != 0 || pages == 0 || options.offset + length < length) {
+  if (pages == 0 || options.offset + length < length) {
     return Errno::einval;
   }
   const bool shared = options.sharing == Sharing::shared;
@@ -258,7 +266,10 @@ Result<std::uint64_t> Process::mmap(std::shared_ptr<OpenFile> file, const MapOpt
   if (shared && write && file->mode() == OpenMode::read_only) {
     return Errno::eacces;
   }
-  DAXSIM_TRY_VOID(file->super_block()->check_alive());
+  const bool sync = shared && options.sync == MapSync::yes;
+  if (sync && !inode.is_synchronous()) {
+    return Errno::eopnotsupp;
+  }
 
   const ExclusiveLock guard(mm_);
   const std::uint64_t start = next_address_ + options.offset % kPmdSize;
@@ -271,7 +282,7 @@ Result<std::uint64_t> Process::mmap(std::shared_ptr<OpenFile> file, const MapOpt
   if (table == nullptr) {
     return Errno::enomem;
   }
-  const VmFlags flags{.shared = shared, .write = write, .sync = shared && options.sync == MapSync::yes};
+  const VmFlags flags{.shared = shared, .write = write, .sync = sync};
   Area* const area = system_.arena.create<Area>(Area::Owner{system_, pid_, tlb_}, *table, std::move(file), flags, start,
                                                 PageRange{page_of(options.offset), pages});
   if (area == nullptr) {

@@ -14,22 +14,21 @@ void Area::emit_insert(const Installation& what, std::uint64_t address, Writable
   if (what.order != 0 && what.zero_page) {
     return;
   }
-  Event event;
-  if (what.order != 0) {
-    event.type = EventType::vmf_insert_pfn_pmd;
-    event.flags = writable == Writable::yes ? 1 : 0;
-  } else {
-    event.type = writable == Writable::yes ? EventType::vmf_insert_mixed_mkwrite : EventType::vmf_insert_mixed;
-  }
+  const bool is_writable = writable == Writable::yes;
   Inode& inode = mapping().host();
-  event.is_private = !flags().shared;
-  event.dev = inode.super_block().dev();
-  event.ino = inode.number();
-  event.task = owner_.task;
-  event.address = address;
-  event.pgoff = what.pgoff;
-  event.pfn = what.zero_page ? kZeroPfn : what.memory.pfn;
-  owner_.system.events.emit(event);
+  owner_.system.events.emit({
+      .type = what.order != 0 ? EventType::vmf_insert_pfn_pmd
+              : is_writable   ? EventType::vmf_insert_mixed_mkwrite
+                              : EventType::vmf_insert_mixed,
+      .is_private = !flags().shared,
+      .dev = inode.super_block().dev(),
+      .task = owner_.task,
+      .flags = what.order != 0 && is_writable ? 1U : 0U,
+      .ino = inode.number(),
+      .address = address,
+      .pgoff = what.pgoff,
+      .pfn = what.zero_page ? kZeroPfn : what.memory.pfn,
+  });
 }
 
 FaultOutcome Area::install(const Installation& what) noexcept {
@@ -39,6 +38,10 @@ FaultOutcome Area::install(const Installation& what) noexcept {
   }
   const Writable writable =
       what.writable == Writable::yes && flags().write && flags().shared ? Writable::yes : Writable::no;
+  if (!what.zero_page) {
+    // The access that faulted comes next; its cache and TLB misses pass while the page goes in.
+    __builtin_prefetch(what.memory.kaddr, 1);
+  }
   emit_insert(what, address, writable);
   const PteWord word = what.zero_page ? PteWord::zeros() : PteWord::memory(what.memory.kaddr, writable);
   const Pfn zero_pfn = what.order != 0 ? kHugeZeroPfn : kZeroPfn;
@@ -102,8 +105,8 @@ FaultOutcome Area::install_private(Pgoff page, const std::byte* source) noexcept
 FaultOutcome Area::copy_on_write(std::uint64_t address) noexcept {
   address = round_down(address, kPageSize);
   return put_copy(address, [this, address](std::byte* copy) {
-    const PageTable::Found found = table_.find(address);
-    if (found.level != PageTable::Level::page || !found.word.is_present()) {
+    const Translation found = table_.find(address);
+    if (found.level != Translation::Level::page || !found.word.is_present()) {
       return false;
     }
     // The entry cannot go while its lock is held, so neither can the memory.
@@ -132,7 +135,7 @@ PteState Area::pte(Pgoff page) noexcept {
   }
   const std::uint64_t address = address_of(page);
   const MutexLock guard(table_.lock());
-  const PageTable::Found found = table_.find(address);
+  const Translation found = table_.find(address);
   if (!found.word.is_present()) {
     return state;
   }
@@ -141,7 +144,7 @@ PteState Area::pte(Pgoff page) noexcept {
                                               : PteState::Kind::memory;
   state.writable = found.word.is_writable();
   state.pfn = table_.pfn_locked(address);
-  if (found.level == PageTable::Level::huge) {
+  if (found.level == Translation::Level::huge) {
     state.order = kPmdOrder;
     state.pfn = state.pfn + ((address >> kPageShift) & (kPagesPerPmd - 1));
   }
@@ -153,7 +156,7 @@ bool Area::has_page_table(Pgoff page) noexcept {
     return false;
   }
   const MutexLock guard(table_.lock());
-  return table_.find(address_of(page)).level != PageTable::Level::empty;
+  return table_.find(address_of(page)).level != Translation::Level::empty;
 }
 
 FaultCounts Area::fault_counts() noexcept {

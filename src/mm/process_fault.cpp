@@ -10,7 +10,7 @@
 DAXSIM_BEGIN
 
 using soft_mmu::Area;
-using soft_mmu::PageTable;
+using soft_mmu::Translation;
 
 namespace {
 
@@ -32,13 +32,13 @@ FaultSignal signal_of(FaultOutcome outcome, std::uint64_t address, unsigned orde
 }  // namespace
 
 FaultSignal Process::end_in_signal(const FaultSignal& signal) noexcept {
-  Event event;
-  event.type = EventType::signal_generate;
-  event.task = pid_;
-  event.flags = static_cast<std::uint32_t>(signal.number);
-  event.ret = signal.code;
-  event.address = signal.address;
-  system_.events.emit(event);
+  system_.events.emit({
+      .type = EventType::signal_generate,
+      .task = pid_,
+      .flags = static_cast<std::uint32_t>(signal.number),
+      .address = signal.address,
+      .ret = signal.code,
+  });
   return signal;
 }
 
@@ -47,20 +47,20 @@ AccessResult<void> Process::fault(std::uint64_t address, Access access) noexcept
   while (true) {
     const SharedLock guard(mm_);
     Area* const area = find_area(address);
-    const PageTable::Found found = area == nullptr ? PageTable::Found() : area->table().find(address);
+    const Translation found = area == nullptr ? Translation() : area->table().find(address);
     if (found.word.permits(access)) {
       remember(area->table());
       return {};
     }
     if (is_first_try) {
       is_first_try = false;
-      Event event;
-      event.type = EventType::page_fault_user;
-      event.task = pid_;
-      event.address = address;
-      event.flags =
-          kErrorUser | (access == Access::write ? kErrorWrite : 0) | (found.word.is_present() ? kErrorProtection : 0);
-      system_.events.emit(event);
+      system_.events.emit({
+          .type = EventType::page_fault_user,
+          .task = pid_,
+          .flags = kErrorUser | (access == Access::write ? kErrorWrite : 0) |
+                   (found.word.is_present() ? kErrorProtection : 0),
+          .address = address,
+      });
     }
     if (area == nullptr) {
       return end_in_signal({SIGSEGV, SEGV_MAPERR, address, 0});
@@ -70,7 +70,7 @@ AccessResult<void> Process::fault(std::uint64_t address, Access access) noexcept
     }
     remember(area->table());
     unsigned order = 0;
-    const FaultOutcome outcome = handle_mm_fault(*area, address, access, order);
+    const FaultOutcome outcome = handle_mm_fault(*area, address, access, found, order);
     if (!outcome.resolved()) {
       if (!outcome.has(FaultOutcome::oom)) {
         area->count_sigbus();
@@ -84,7 +84,8 @@ AccessResult<void> Process::fault(std::uint64_t address, Access access) noexcept
 }
 
 // What is tried in which order, and with which flags: process.hpp. `order` is the size of the last try.
-FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access access, unsigned& order) noexcept {
+FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access access, const Translation& found,
+                                      unsigned& order) noexcept {
   const std::uint32_t write = access == Access::write ? fault_flag::kWrite : 0;
   const auto ask = [&](unsigned size, std::uint32_t flags) {
     order = size;
@@ -97,11 +98,7 @@ FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access 
     return area.mapping().host().fault(request);
   };
 
-  const PageTable::Found found = area.table().find(address);
-  if (found.word.permits(access)) {
-    return FaultOutcome::nopage;  // another thread's
-  }
-  if (found.level == PageTable::Level::page) {
+  if (found.level == Translation::Level::page) {
     if (!found.word.is_present()) {
       return ask(0, fault_flag::kOrigPteValid);
     }
@@ -111,7 +108,7 @@ FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access 
     return ask(0, fault_flag::kMkwrite | fault_flag::kOrigPteValid);
   }
 
-  const bool is_huge = found.level == PageTable::Level::huge;
+  const bool is_huge = found.level == Translation::Level::huge;
   if (!is_huge || area.flags().shared) {
     const FaultOutcome outcome = ask(kPmdOrder, fault_flag::kVmaLock);
     if (!outcome.has(FaultOutcome::fallback)) {
@@ -125,7 +122,7 @@ FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access 
   if (!outcome.has(FaultOutcome::fallback)) {
     return outcome;
   }
-  if (area.table().find(address).level == PageTable::Level::huge) {
+  if (area.table().find(address).level == Translation::Level::huge) {
     return FaultOutcome::nopage;  // another thread's
   }
   return ask(0, 0);

@@ -24,7 +24,8 @@
 // A fault that ends out of memory is SIGKILL (the kernel's OOM killer), code SI_KERNEL.
 //
 // Addresses: upwards from 0x200000000000, never handed out twice, so a stale address stays SEGV_MAPERR. Address and file
-// offset agree modulo 2 MiB. Accesses advance the virtual clock by kAccessTime for each 64-byte line they touch.
+// offset agree modulo 2 MiB. Warm accesses advance the virtual clock by kAccessTime for each 64-byte line they touch; one
+// that faults takes the fault's time.
 //
 // Threads: any number in one process, every call. Locks: mm (shared by faults, exclusive by calls that change areas),
 // one page_table lock for each mmap. Determinism: the same calls from one thread give the same addresses, events, times.
@@ -60,6 +61,7 @@ class FaultOutcome;
 namespace soft_mmu {
 class Area;
 class PageTable;
+struct Translation;
 }  // namespace soft_mmu
 
 // A value, or the signal that ended the access. Not an Errno: no call failed, a load or store did.
@@ -119,8 +121,9 @@ class Process {
 
   // Answers the address of the first byte. The area keeps the file open. MAP_SYNC on a private mapping is accepted and
   // ignored, as by Linux. Errors: Errno::einval (offset not a multiple of the page size, length 0, offset + length
-  // overflows), Errno::eacces (a writable shared mapping of a read-only handle), Errno::enomem (no address space or
-  // memory left), Errno::eio or Errno::eshutdown (the file system is shut down).
+  // overflows), Errno::eacces (a writable shared mapping of a read-only handle), Errno::eopnotsupp (a shared MAP_SYNC
+  // mapping, and a device of the file is not synchronous), Errno::enomem (no address space or memory left), Errno::eio or
+  // Errno::eshutdown (the file system is shut down).
   Result<std::uint64_t> mmap(std::shared_ptr<OpenFile> file, const MapOptions& options);
   // Any range, also of several areas or none; what is left of an area stays. A PMD that is cut is dropped.
   // Errors: Errno::einval (address not a multiple of the page size, length 0, address + length overflows),
@@ -196,8 +199,8 @@ class Process {
 
   // faults
   AccessResult<void> fault(std::uint64_t address, Access access) noexcept;
-  FaultOutcome handle_mm_fault(Area& area, std::uint64_t address, Access access, unsigned& order) noexcept
-      DAXSIM_REQUIRES_SHARED(mm_);
+  FaultOutcome handle_mm_fault(Area& area, std::uint64_t address, Access access, const soft_mmu::Translation& found,
+                               unsigned& order) noexcept DAXSIM_REQUIRES_SHARED(mm_);
   FaultSignal end_in_signal(const FaultSignal& signal) noexcept;
 
   // areas

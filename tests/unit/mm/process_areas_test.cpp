@@ -94,6 +94,11 @@ TEST_F(ProcessAreas, MapSyncIsForSharedAreas) {
   std::vector<bool> sync;
   inode.mapping().for_each_vma(kAllPages, [&](Vma& vma) { sync.push_back(vma.flags().sync); });
   EXPECT_THAT(sync, ElementsAre(false, true)) << "newest first";
+
+  // F13.20.
+  inode.synchronous = false;
+  EXPECT_ERRNO(process.mmap(world.open(), {.sync = MapSync::yes}), Errno::eopnotsupp);
+  EXPECT_TRUE(process.mmap(world.open(), {.sharing = Sharing::private_copy, .sync = MapSync::yes}).ok());
 }
 
 TEST_F(ProcessAreas, RangeErrors) {

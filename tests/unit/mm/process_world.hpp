@@ -42,10 +42,11 @@ class SoftInode final : public Inode {
 
   // What the next faults of this order end in instead of doing anything.
   std::array<std::optional<FaultOutcome>, 2> forced;  // [0] PTE, [1] PMD
-  bool use_pmds = false;                              // PMD faults work when they fit
-  std::function<void(FaultRequest&)> on_fault;        // at the start of each fault, no locks of the file system held
-  std::function<void(FaultRequest&)> on_install;      // under the entry lock
-  std::vector<std::uint32_t> flags_seen;              // of each fault, in order; bit 31 marks a PMD fault
+  bool synchronous = true;
+  bool use_pmds = false;                          // PMD faults work when they fit
+  std::function<void(FaultRequest&)> on_fault;    // at the start of each fault, no locks of the file system held
+  std::function<void(FaultRequest&)> on_install;  // under the entry lock
+  std::vector<std::uint32_t> flags_seen;          // of each fault, in order; bit 31 marks a PMD fault
   std::vector<ByteRange> synced;
   Result<void> sync_result;
   static constexpr std::uint32_t kPmd = 1U << 31;
@@ -59,6 +60,7 @@ class SoftInode final : public Inode {
     }
   }
 
+  [[nodiscard]] bool is_synchronous() const noexcept override { return synchronous; }
   Result<FileExtent> direct_access(PageRange, Access) noexcept override { return Errno::eopnotsupp; }
 
   FaultOutcome fault(FaultRequest& request) noexcept override {
