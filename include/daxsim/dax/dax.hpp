@@ -60,8 +60,8 @@ Result<FileExtent> generic_direct_access(FileExtent extent) noexcept;
 // The caller holds i_rwsem, shared for reads, exclusive for writes, and no other lock; write takes freeze itself.
 // `to`/`from` may be user memory, also a mapping of the same file: bytes go through a bounce buffer, and user memory is
 // touched with no other lock held.
-// read: stops at EOF; returns bytes read, or an error when none was. Errors: Errno::eio, Errno::enxio, Errno::enomem.
-// A known media error is eio.
+// read: stops at EOF; returns bytes read, or an error when none was. Errors: Errno::eio (also a known media error),
+// Errno::eshutdown (power lost), Errno::enxio (dead device), Errno::enomem.
 Result<std::uint64_t> read(const Context& context, Inode& inode, std::uint64_t offset, std::span<std::byte> to);
 // write: allocates; bytes are flushed, not fenced; the caller moves i_size to offset + result when that is larger. Newly
 // allocated pages that were mapped as holes are invalidated. Returns bytes written, or an error when none was.
@@ -69,8 +69,8 @@ Result<std::uint64_t> read(const Context& context, Inode& inode, std::uint64_t o
 Result<std::uint64_t> write(const Context& context, Inode& inode, std::uint64_t offset,
                             std::span<const std::byte> from);
 // Zeroes bytes in place where there is memory (holes and unwritten blocks are zero already) and flushes them.
-// Context: i_rwsem exclusive, invalidate_lock exclusive, the pages unmapped (break_layouts). Errors: as read, and those of
-// Attachment::flush.
+// Context: i_rwsem exclusive, invalidate_lock exclusive, the pages unmapped (break_layouts).
+// Errors: as read, and those of DaxDevice::flush.
 Result<void> zero_range(const Context& context, Inode& inode, ByteRange bytes);
 
 // --- layout (F9) ---

@@ -53,7 +53,8 @@ class File {
 // A mounted file system. Copyable. Errors of all: those of the SuperBlock call of the same name.
 class FileSystem {
  public:
-  // A new file of `size` bytes with its blocks allocated (fallocate); 0: empty. Errors: those of Inode::fallocate.
+  // A new file of `size` bytes with its blocks allocated (fallocate); 0: empty.
+  // Errors: Errno::efbig (`size` is beyond the format), Errno::enospc, Errno::enomem.
   Result<File> create(std::string_view name, std::uint64_t size = 0);
 
   Result<File> open(std::string_view name, OpenMode mode = OpenMode::read_write);

@@ -97,7 +97,8 @@ class Machine {
   // In the order in which they were attached, removed ones too.
   [[nodiscard]] std::vector<DeviceHandle> devices() const;
 
-  // Makes a file system of type Fs (LinearFs, ...) and mounts it. Errors: those of Fs::mkfs and mount.
+  // Makes a file system of type Fs (LinearFs, ...) and mounts it.
+  // Errors: those of Fs::mkfs, Errno::euclean (the medium went bad in between), Errno::eshutdown (no power).
   template <class Fs, class... Options>
   Result<FileSystem> mkfs(const DeviceHandle& device, const Options&... options) {
     DAXSIM_TRY_VOID(check_power());

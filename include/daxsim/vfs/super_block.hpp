@@ -60,16 +60,23 @@ class SuperBlock {
   // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent.
   virtual Result<void> unlink(std::string_view name) = 0;
   // Replaces `to` when it exists.
-  // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent, Errno::enospc.
+  // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent.
   virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
   // Ascending by name.
   virtual Result<std::vector<DirectoryEntry>> list() = 0;
+
+  [[nodiscard]] virtual Result<SpaceUsage> space() = 0;
+
   // sync(2): SYNC_ALL write-back of all files, then metadata. Teardown calls it with freeze_lock held exclusively, so it
   // takes no lock of rank freeze or below. Errors: those of Inode::fsync_range.
   virtual Result<void> sync() = 0;
-  // Errors: Errno::ebusy (a file is open or mapped). After success or after shutdown the object only waits for its end.
+
+  // Errors of all: none but their own.
+
+  // After success the object only waits for its end. One that is shut down succeeds without writing anything.
+  // Errors: Errno::ebusy (a file is open or mapped), Errno::eio (unmounted already; the device failed), Errno::enospc,
+  // Errno::enomem (what the write-back met).
   virtual Result<void> unmount() = 0;
-  [[nodiscard]] virtual Result<SpaceUsage> space() = 0;
 
   // Files in core: open or mapped. Strong references, so a visitor may wait.
   [[nodiscard]] std::vector<std::shared_ptr<Inode>> inodes_in_core();
