@@ -161,35 +161,41 @@ Result<void> PmemMedia::read(std::uint64_t offset, std::span<std::byte> to) cons
   return {};
 }
 
+// Sets extent_ to the run of data or holes that has byte `at`, from there on. Errors: Errno::eio (the file was truncated).
+Result<void> PmemMedia::ask_for_extent(std::uint64_t at) noexcept {
+  const off_t data = ::lseek(file_.number(), static_cast<off_t>(at), SEEK_DATA);
+  if (data < 0 && errno == ENXIO) {
+    if (!whole()) {
+      return Errno::eio;
+    }
+    extent_ = {.start = at, .end = size_, .data = false};
+  } else if (data < 0) {
+    extent_ = {.start = at, .end = size_, .data = true};  // the file system does not know its holes
+  } else if (static_cast<std::uint64_t>(data) > at) {
+    extent_ = {.start = at, .end = static_cast<std::uint64_t>(data), .data = false};
+  } else {
+    const off_t hole = ::lseek(file_.number(), data, SEEK_HOLE);
+    extent_ = {.start = at, .end = hole < 0 ? size_ : static_cast<std::uint64_t>(hole), .data = true};
+  }
+  return {};
+}
+
 Result<void> PmemMedia::load(std::uint64_t chunk, std::byte* to) noexcept {
   const std::uint64_t start = chunk * kChunkSize;
   const std::uint64_t end = start + kChunkSize;
   if (reserved(chunk)) {
-    // Written since the file was opened: the hole that is remembered, and the host's idea of one, may be out of date.
+    // Written since the file was opened: what is remembered of it, and the host's idea of a hole, may be out of date.
     return read(start, {to, kChunkSize});
   }
   for (std::uint64_t at = start; at < end;) {
-    if (at >= hole_start_ && at < hole_end_) {
-      at = hole_end_;
-      continue;
+    if (at < extent_.start || at >= extent_.end) {
+      DAXSIM_TRY_VOID(ask_for_extent(at));
     }
-    const off_t data = ::lseek(file_.number(), static_cast<off_t>(at), SEEK_DATA);
-    if (data < 0 && errno != ENXIO) {
-      return read(at, {to + (at - start), end - at});  // the file system does not know its holes
+    const std::uint64_t part_end = std::min(end, extent_.end);
+    if (extent_.data) {
+      DAXSIM_TRY_VOID(read(at, {to + (at - start), part_end - at}));
     }
-    if (data < 0 && !whole()) {
-      return Errno::eio;
-    }
-    const std::uint64_t data_start = data < 0 ? size_ : static_cast<std::uint64_t>(data);
-    if (data_start > at) {
-      hole_start_ = at;
-      hole_end_ = data_start;
-      continue;
-    }
-    const off_t hole = ::lseek(file_.number(), data, SEEK_HOLE);
-    const std::uint64_t data_end = hole < 0 ? end : std::min(end, static_cast<std::uint64_t>(hole));
-    DAXSIM_TRY_VOID(read(at, {to + (at - start), data_end - at}));
-    at = data_end;
+    at = part_end;
   }
   return {};
 }

@@ -94,10 +94,15 @@ class PmemMedia {
   Mutex lock_{LockRank::media};
   PageSet reserved_;  // chunks; inserted to under lock_
 
-  // Used by load() only. [hole_start_, hole_end_) had no data when last asked, so that a new file is not asked about
-  // chunk by chunk; it still has none except in reserved chunks.
-  std::uint64_t hole_start_ = 0;
-  std::uint64_t hole_end_ = 0;
+  // Used by load() only: what the host said last, since asking may cost it a walk over the rest of the file. It stays true
+  // except in reserved chunks, and there load() does not ask.
+  struct Extent {
+    std::uint64_t start = 0;
+    std::uint64_t end = 0;
+    bool data = false;
+  };
+  Result<void> ask_for_extent(std::uint64_t at) noexcept;
+  Extent extent_;
 };
 
 }  // namespace sim

@@ -23,6 +23,10 @@ static_assert(kLinesPerPage == 64, "the lines of a page are the bits of a word")
 // The most pages of one answer, so that who asks for "all" does not make the whole device exist.
 constexpr std::uint64_t kMaxPages = 4096;
 
+#if !defined(MADV_POPULATE_WRITE)
+constexpr int MADV_POPULATE_WRITE = 23;
+#endif
+
 constexpr std::uint64_t chunk_of(std::uint64_t page) noexcept { return page / kPagesPerChunk; }
 
 std::uint64_t load(const std::uint64_t* word) noexcept { return __atomic_load_n(word, __ATOMIC_RELAXED); }
@@ -135,18 +139,26 @@ Result<void> PmemView::touch(Pgoff page, std::uint64_t pages) noexcept {
       loaded_.insert(chunk);
     }
   }
-  // The holes exist from now on, too.
-  int error = EINTR;
-  while (error == EINTR) {
-    const int done = ::fallocate(memory_file_.number(), 0, static_cast<off_t>(byte_of(page)),
-                                 static_cast<off_t>(pages * kPageSize));
-    error = done == 0 ? 0 : errno;
-  }
-  if (error != 0) {
-    return Errno::enomem;
-  }
+  DAXSIM_TRY_VOID(populate(page, pages));
   for (std::uint64_t i = 0; i < pages; ++i) {
     touched_.insert(page.value + i);
+  }
+  return {};
+}
+
+// Makes the pages exist, also those that are holes. Errors: Errno::enomem.
+Result<void> PmemView::populate(Pgoff page, std::uint64_t pages) noexcept {
+  // Into our page table at once: our own first accesses would fault one by one. Either way a host without memory says so,
+  // where a plain store would end in SIGBUS.
+  while (::madvise(memory_.data() + byte_of(page), pages * kPageSize, MADV_POPULATE_WRITE) != 0) {
+    if (errno == EINVAL) {  // a host older than Linux 5.14
+      const int done = ::fallocate(memory_file_.number(), 0, static_cast<off_t>(byte_of(page)),
+                                   static_cast<off_t>(pages * kPageSize));
+      return done == 0 ? Result<void>() : Result<void>(Errno::enomem);
+    }
+    if (errno != EINTR && errno != EAGAIN) {
+      return Errno::enomem;
+    }
   }
   return {};
 }

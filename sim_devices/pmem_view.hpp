@@ -78,6 +78,7 @@ class PmemView final : public DaxDevice {
 
   [[nodiscard]] std::uint64_t* line_of_view(std::uint64_t offset) const noexcept;
   Result<void> touch(Pgoff page, std::uint64_t pages) noexcept;
+  Result<void> populate(Pgoff page, std::uint64_t pages) noexcept;
   template <class Visit>
   void for_each_touched(ByteRange bytes, Visit visit) const;
   Result<std::uint64_t> changed_lines(std::uint64_t page, std::uint64_t wanted) const noexcept;

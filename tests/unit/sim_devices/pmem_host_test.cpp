@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -42,7 +43,8 @@ struct Refusal {
 };
 
 Refusal refuse_open;
-Refusal refuse_fallocate;        // of the view's memory
+Refusal refuse_madvise;          // populating the view's memory
+Refusal refuse_fallocate;        // the same on old hosts
 Refusal refuse_posix_fallocate;  // of the media
 Refusal refuse_pread;
 Refusal refuse_memfd;
@@ -77,6 +79,10 @@ int open(const char* path, int flags, ...) {
 
 int fallocate(int file, int mode, off_t offset, off_t length) {
   return refused(refuse_fallocate) != 0 ? -1 : static_cast<int>(::syscall(SYS_fallocate, file, mode, offset, length));
+}
+
+int madvise(void* start, size_t length, int advice) noexcept {
+  return refused(refuse_madvise) != 0 ? -1 : static_cast<int>(::syscall(SYS_madvise, start, length, advice));
 }
 
 int posix_fallocate(int file, off_t offset, off_t length) {
@@ -160,20 +166,37 @@ TEST(PmemHostTest, NoMoreDescriptorsForAView) {
 TEST(PmemHostTest, NoMemoryForAPage) {
   // Errno::enomem from direct_access(); the page can be had later.
   PmemOnFile pmem;
-  refuse(refuse_fallocate, ENOSPC);
-  EXPECT_EQ(error_of(pmem.view->direct_access({0}, 1, DaxMode::access)), Errno::enomem);
+  for (const int error : {ENOMEM, EFAULT, EHWPOISON}) {
+    refuse(refuse_madvise, error);
+    EXPECT_EQ(error_of(pmem.view->direct_access({0}, 1, DaxMode::access)), Errno::enomem);
+  }
   EXPECT_EQ(pmem.load(0), 0U);
+}
+
+TEST(PmemHostTest, OldHostsMakePagesAnotherWay) {
+  // Without MADV_POPULATE_WRITE the pages come from fallocate, with the same promises.
+  PmemOnFile pmem;
+  refuse(refuse_madvise, EINVAL);
+  refuse(refuse_fallocate, ENOSPC);
+  EXPECT_EQ(error_of(pmem.view->direct_access({20}, 3, DaxMode::access)), Errno::enomem);
+  refuse(refuse_madvise, EINVAL);
+  const auto memory = must(pmem.view->direct_access({20}, 3, DaxMode::access));
+  struct stat status {};
+  ASSERT_EQ(::fstat(memory.fd, &status), 0);
+  EXPECT_EQ(static_cast<std::uint64_t>(status.st_blocks) * 512, 3 * kPageSize);
+  pmem.persist(20 * kPageSize, 5);
+  EXPECT_EQ(pmem.media(20 * kPageSize), 5U);
 }
 
 TEST(PmemHostTest, SignalsOnlyDelay) {
   // Interrupted calls are repeated.
   PmemOnFile pmem;
-  refuse(refuse_fallocate, EINTR, 0, 3);
+  refuse(refuse_madvise, EINTR, 0, 3);
   pmem.store(0, 1);
   refuse(refuse_posix_fallocate, EINTR, 0, 3);
   pmem.flush(0);
   EXPECT_EQ(pmem.media(0), 1U);
-  EXPECT_EQ(refuse_fallocate.fail + refuse_posix_fallocate.fail, 0) << "all were met";
+  EXPECT_EQ(refuse_madvise.fail + refuse_posix_fallocate.fail, 0) << "all were met";
 }
 
 TEST(PmemHostTest, TheMediaCannotBeRead) {
