@@ -4,8 +4,8 @@
 # layer test reads the includes against it (tests/arch/check_layers.cmake), and one link test per room proves it for
 # calls that no include shows (tests/arch/CMakeLists.txt). Works in script mode as well.
 #
-# A room is the folder src/<room> plus include/daxsim/<room> (or the one header include/daxsim/<room>.hpp); the devices are the user's to copy from, so their
-# sources live in the top-level folder sim_devices/. A room may include itself, what its row names, and nothing else.
+# A room is the folder src/<room> plus include/daxsim/<room> (or the one header include/daxsim/<room>.hpp); the devices are
+# the user's to copy from, so their sources live in the top-level folder sim_devices/. A room may include itself, what its row names, and nothing else.
 # Rows are ordered: a row names only rooms above it. EVERYTHING means all rows above that are in the library.
 # OUTSIDE_LIBRARY rooms are not linked into daxsim::daxsim, so no row can name them.
 
