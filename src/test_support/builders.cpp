@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "daxsim/test_support/builders.hpp"
 
-#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkstemp
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <utility>
 
 namespace daxsim::test {
 
+namespace {
+
+// Memory where there is some: media files live for one test, and thousands of them are made.
+std::filesystem::path temporary_folder() {
+  constexpr const char* kMemory = "/dev/shm";
+  const bool in_memory = std::getenv("TMPDIR") == nullptr && ::access(kMemory, W_OK | X_OK) == 0;
+  return in_memory ? std::filesystem::path(kMemory) : std::filesystem::temp_directory_path();
+}
+
+}  // namespace
+
 TemporaryFile::TemporaryFile() {
-  std::string name = (std::filesystem::temp_directory_path() / "daxsim-XXXXXX").string();
+  std::string name = (temporary_folder() / "daxsim-XXXXXX").string();
   const int fd = ::mkstemp(name.data());
   if (fd < 0) {
     throw MustError(from_host_errno(errno), std::source_location::current());

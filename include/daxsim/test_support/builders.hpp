@@ -18,7 +18,7 @@
 
 namespace daxsim::test {
 
-// A fresh path in the system's folder for temporary files; the file is removed at the end.
+// A fresh path in $TMPDIR, or else in memory (/dev/shm), or else in /tmp; the file is removed at the end.
 class TemporaryFile {
  public:
   TemporaryFile();
