@@ -227,6 +227,40 @@ TEST_P(LiveMapping, HugeMapping) {
   EXPECT_EQ(map.size(), std::uint64_t{1} << 40);
 }
 
+// Blocks that are scattered page by page use up the host's mappings. The fault that finds none left ends in a bus error
+// whose reason has a name; pages that are there stay, and can be write-protected and taken away.
+TEST_P(LiveMapping, HostMappingsRunOut) {
+  const std::string trouble = support::in_child([backend = GetParam()](std::ostream& out) {
+    constexpr std::uint64_t kScattered = 80'000;
+    LiveMmuWorld big(kScattered);
+    for (std::uint64_t page = 0; page < kScattered; ++page) {
+      big.inode->place(page, 1, kScattered - 1 - page);
+    }
+    Mapping map = must(big.map(backend));
+    std::uint64_t page = 0;
+    std::optional<FaultSignal> signal;
+    while (page < kScattered && !signal.has_value()) {
+      signal = SignalProbe::run([&] { store(map.data() + page * kPageSize, 1); });
+      ++page;
+    }
+    if (!signal.has_value() || signal->code != BUS_OBJERR || map.refusal() == nullptr) {
+      out << "no named bus error after " << page << " pages. ";
+      return;
+    }
+    if (load(map.data()) != std::byte{1}) {
+      out << "a page is lost. ";
+    }
+    if (big.inode->write_back(0, 10) != 10 || map.vma().pte({0}).writable) {
+      out << "no write protection. ";
+    }
+    if (!map.dont_need({0, map.size()}).ok() || map.vma().pte({0}).kind != PteState::Kind::none) {
+      out << "pages stayed. ";
+    }
+  });
+
+  EXPECT_EQ(trouble, "");
+}
+
 // `automatic` takes what the environment names, and refuses what it cannot read.
 TEST_P(LiveMapping, EnvironmentChoosesTheBackend) {
   ASSERT_EQ(::setenv("DAXSIM_LIVE_BACKEND", live_backend_name(GetParam()), 1), 0);
