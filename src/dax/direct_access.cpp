@@ -7,23 +7,31 @@
 DAXSIM_BEGIN
 namespace dax {
 
-Result<FileExtent> generic_direct_access(FileExtent extent) noexcept {
+Result<FileExtent> generic_direct_access(const FileExtent& extent) noexcept {
+  Result<FileExtent> answer = extent;
   if (extent.kind != FileExtent::Kind::memory) {
-    return extent;
+    return answer;
   }
   const Gate::Reader inside(extent.device->gate());
-  DAXSIM_TRY(extent.memory, extent.device->direct_access(extent.device_page, extent.pages.pages));
-  extent.pages.pages = extent.memory.pages;
-  return extent;
+  const Result<Memory> memory = extent.device->direct_access(extent.device_page, extent.pages.pages);
+  if (!memory.ok()) {
+    return memory.error();
+  }
+  answer->memory = *memory;
+  answer->pages.pages = memory->pages;
+  return answer;
 }
 
 Result<FileExtent> locate(Inode& inode, PageRange pages, Access access) noexcept {
-  DAXSIM_TRY(FileExtent extent, inode.direct_access(pages, access));
-  if (extent.pages.first != pages.first || extent.pages.empty()) {
+  Result<FileExtent> extent = inode.direct_access(pages, access);
+  if (!extent.ok()) {
+    return extent;
+  }
+  if (extent->pages.first != pages.first || extent->pages.empty()) {
     return Errno::eio;
   }
-  if (extent.kind == FileExtent::Kind::memory && extent.memory.pages == 0) {
-    return generic_direct_access(extent);
+  if (extent->kind == FileExtent::Kind::memory && extent->memory.pages == 0) {
+    return generic_direct_access(*extent);
   }
   return extent;
 }

@@ -48,7 +48,7 @@ void EntryLock::take(Entry found) noexcept {
   held_ = true;
 }
 
-EntryLock::Grabbed EntryLock::grab() noexcept {
+EntryLock::Grabbed EntryLock::grab(Marking marking) noexcept {
   lock_order::acquiring(LockRank::entry);
   for (;;) {
     Entry huge;
@@ -73,6 +73,9 @@ EntryLock::Grabbed EntryLock::grab() noexcept {
         } else {
           take(found);
         }
+      }
+      if (held_ && marking == Marking::dirty) {
+        set_dirty_mark();
       }
     }
     lock_order::acquired(LockRank::entry);
@@ -122,6 +125,10 @@ void EntryLock::mark_dirty() noexcept {
   const MutexLock guard(cursor_.lock());
   [[maybe_unused]] const Result<void> stored = cursor_.store(entry_.with_lock());
   assert(stored.ok() && "replacing a word needs no memory");
+  set_dirty_mark();
+}
+
+void EntryLock::set_dirty_mark() noexcept {
   if (!cursor_.marked(Mark::dirty)) {
     made_dirty_ = true;
     cursor_.set_mark(Mark::dirty);

@@ -45,8 +45,12 @@ void wake_entry(const AddressSpace& mapping, Pgoff page, Entry entry, Wake how) 
 // One fault's ownership of the entry at a page. Letting go without keep() leaves the index as grab() found it: a
 // placeholder is deleted, an entry gets its old word and marks back.
 //
-// Three short critical sections at most: grab, mark_dirty, release. What replace() is told reaches the index with
-// the next of them; until then nobody may look behind the lock bit anyway.
+// Two short critical sections: grab and release, and mark_dirty where it has to come late. What replace() is told reaches
+// the index with the next of them; until then nobody may look behind the lock bit anyway.
+//
+// The DIRTY mark is set before the page can be stored to, so that an fsync that comes from then on finds it and waits for
+// us. Ordinary write faults set it when they grab the entry, though it may still be a placeholder or a hole then (the
+// only time when DIRTY is seen without storage, and only with the lock bit); it goes again when the fault fails.
 class EntryLock {
  public:
   enum class Grabbed : std::uint8_t {
@@ -64,7 +68,8 @@ class EntryLock {
 
   // Waits for the entry and locks it; without one, makes a locked placeholder. A hole's PMD entry in the way of a PTE is
   // broken up: unmapped everywhere and deleted.
-  [[nodiscard]] Grabbed grab() noexcept;
+  enum class Marking : std::uint8_t { none, dirty };
+  [[nodiscard]] Grabbed grab(Marking marking) noexcept;
   // Only if there is an entry like `wanted`, the lock aside.
   [[nodiscard]] Grabbed lock_existing(Entry wanted) noexcept;
 
@@ -72,13 +77,14 @@ class EntryLock {
   [[nodiscard]] Entry entry() const noexcept { return entry_; }
   // Of the same size or for a placeholder of that size.
   void replace(Entry entry) noexcept { entry_ = entry; }
-  // The DIRTY mark, before the page can be stored to: an fsync that comes from then on finds it and waits for us.
+  // For those who did not know when they grabbed it.
   void mark_dirty() noexcept;
   void keep() noexcept { keep_ = true; }
 
  private:
   void break_up(Entry huge) noexcept;
-  void take(Entry found) noexcept DAXSIM_REQUIRES(cursor_.lock());
+  void take(Entry found) noexcept;
+  void set_dirty_mark() noexcept DAXSIM_REQUIRES(cursor_.lock());
   void release() noexcept;
 
   const Policy& policy_;

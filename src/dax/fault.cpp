@@ -9,6 +9,7 @@
 //
 // Every early return before EntryLock::keep() leaves the index as the fault found it.
 #include <array>
+#include <optional>
 
 #include "dax/costs.hpp"
 #include "dax/direct_access.hpp"
@@ -31,11 +32,16 @@ struct Fault {
   const Context& context;
   Inode& inode;
   FaultRequest& request;
-  SyncFault unfinished{};
+  std::optional<SyncFault> unfinished{};
 
   // Writes to a private mapping reach the file for reading only.
   [[nodiscard]] Access access() const noexcept {
     return request.is_write() && !request.is_cow() ? Access::write : Access::read;
+  }
+  // An ordinary write fault is known to end dirty. One that has to commit first, if the file system says so, is not.
+  [[nodiscard]] EntryLock::Marking marking() const noexcept {
+    return access() == Access::write && !request.vma.flags().sync ? EntryLock::Marking::dirty
+                                                                  : EntryLock::Marking::none;
   }
   [[nodiscard]] Pgoff first() const noexcept { return request.order == 0 ? request.pgoff : pmd_start(request.pgoff); }
   [[nodiscard]] PageRange pages() const noexcept { return {first(), std::uint64_t{1} << request.order}; }
@@ -75,11 +81,8 @@ FaultOutcome install_hole(Fault& fault, EntryLock& lock, const FileExtent& exten
   if (!lock.entry().is_real()) {
     lock.replace(Entry::zero(zero_page.value, fault.request.order));
   }
-  Event inserted = event_of(EventType::dax_insert_entry, fault.inode, fault.request);
-  inserted.pgoff = fault.first();
-  inserted.last = fault.pages().pages;
-  inserted.pfn = zero_page;
-  emit(fault.inode, inserted);
+  emit(EventType::dax_insert_entry, fault.inode, fault.request,
+       {.pgoff = fault.first(), .last = fault.pages().pages, .pfn = zero_page});
 
   const FaultOutcome outcome = fault.request.vma.install({
       .pgoff = fault.first(),
@@ -93,13 +96,8 @@ FaultOutcome install_hole(Fault& fault, EntryLock& lock, const FileExtent& exten
     lock.keep();
   }
 
-  Event loaded = event_of(huge ? EventType::dax_pmd_load_hole : EventType::dax_load_hole, fault.inode, fault.request);
-  loaded.result = outcome.bits();
-  if (huge) {
-    loaded.pfn = zero_page;
-    loaded.length = lock.entry().word();
-  }
-  emit(fault.inode, loaded);
+  emit(huge ? EventType::dax_pmd_load_hole : EventType::dax_load_hole, fault.inode, fault.request,
+       {.pgoff = fault.request.pgoff, .pfn = zero_page, .length = lock.entry().word(), .result = outcome.bits()});
   return outcome;
 }
 
@@ -110,12 +108,8 @@ FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent&
   const bool commit_first = write && request.vma.flags().sync && extent.metadata_dirty;
   const bool dirty = write ? !commit_first : fault.context.policy.read_fault == ReadFaultEntry::dirty;
 
-  Event inserted = event_of(EventType::dax_insert_entry, fault.inode, request);
-  inserted.pgoff = fault.first();
-  inserted.last = fault.pages().pages;
-  inserted.pfn = extent.memory.pfn;
-  inserted.flags = dirty ? 1 : 0;
-  emit(fault.inode, inserted);
+  emit(EventType::dax_insert_entry, fault.inode, request,
+       {.pgoff = fault.first(), .last = fault.pages().pages, .pfn = extent.memory.pfn, .flags = dirty ? 1U : 0U});
 
   const Entry before = lock.entry();
   // An entry of storage stays as it is, also when it is larger than the fault.
@@ -138,11 +132,11 @@ FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent&
       .extent = run_of(extent),
   };
   if (commit_first) {
-    fault.unfinished = {.entry = lock.entry(), .what = what};
+    fault.unfinished.emplace(SyncFault{.entry = lock.entry(), .what = what});
     lock.keep();
     return FaultOutcome::needdsync;
   }
-  if (dirty) {
+  if (dirty && fault.marking() == EntryLock::Marking::none) {
     lock.mark_dirty();
   }
   const FaultOutcome outcome = request.vma.install(what);
@@ -158,7 +152,7 @@ FaultOutcome pte_fault_locked(Fault& fault) noexcept {
     return FaultOutcome::sigbus;
   }
   EntryLock lock(fault.context.policy, inode.mapping(), fault.request.pgoff, 0);
-  if (lock.grab() != EntryLock::Grabbed::locked) {
+  if (lock.grab(fault.marking()) != EntryLock::Grabbed::locked) {
     return FaultOutcome::oom;  // nothing is smaller than a page, so it was not a conflict
   }
   if (fault.request.is_cow()) {
@@ -180,12 +174,10 @@ FaultOutcome pte_fault_locked(Fault& fault) noexcept {
 }
 
 FaultOutcome pte_fault(Fault& fault) noexcept {
-  Event event = event_of(EventType::dax_pte_fault, fault.inode, fault.request);
-  emit(fault.inode, event);
+  const Pgoff page = fault.request.pgoff;
+  emit(EventType::dax_pte_fault, fault.inode, fault.request, {.pgoff = page});
   const FaultOutcome outcome = pte_fault_locked(fault);
-  event.type = EventType::dax_pte_fault_done;
-  event.result = outcome.bits();
-  emit(fault.inode, event);
+  emit(EventType::dax_pte_fault_done, fault.inode, fault.request, {.pgoff = page, .result = outcome.bits()});
   return outcome;
 }
 
@@ -208,7 +200,7 @@ FaultOutcome pmd_fault_locked(Fault& fault) noexcept {
     return FaultOutcome::fallback;
   }
   EntryLock lock(fault.context.policy, inode.mapping(), fault.first(), kPmdOrder);
-  switch (lock.grab()) {
+  switch (lock.grab(fault.marking())) {
     case EntryLock::Grabbed::locked:
       break;
     case EntryLock::Grabbed::no_memory:
@@ -235,11 +227,11 @@ FaultOutcome pmd_fault_locked(Fault& fault) noexcept {
 }
 
 FaultOutcome pmd_fault(Fault& fault) noexcept {
-  Event event = event_of(EventType::dax_pmd_fault, fault.inode, fault.request);
-  event.vm_start = fault.request.vma.start();
-  event.vm_end = fault.request.vma.end();
-  event.last = fault.inode.size_in_pages();
-  emit(fault.inode, event);
+  Details details{.pgoff = fault.request.pgoff,
+                  .last = fault.inode.size_in_pages(),
+                  .vm_start = fault.request.vma.start(),
+                  .vm_end = fault.request.vma.end()};
+  emit(EventType::dax_pmd_fault, fault.inode, fault.request, details);
   const FaultOutcome outcome = pmd_fault_locked(fault);
   Vma& vma = fault.request.vma;
   if (outcome.has(FaultOutcome::fallback) && vma.has_page_table(fault.first()) &&
@@ -247,9 +239,8 @@ FaultOutcome pmd_fault(Fault& fault) noexcept {
     // The huge page is in the way of the small ones that come next. (split_huge_pmd: of a file it only drops it)
     vma.unmap(fault.pages(), EvenCows::no);
   }
-  event.type = EventType::dax_pmd_fault_done;
-  event.result = outcome.bits();
-  emit(fault.inode, event);
+  details.result = outcome.bits();
+  emit(EventType::dax_pmd_fault_done, fault.inode, fault.request, details);
   return outcome;
 }
 
@@ -261,29 +252,25 @@ FaultOutcome install_committed(Fault& fault) noexcept {
     return FaultOutcome::sigbus;
   }
   EntryLock lock(fault.context.policy, inode.mapping(), fault.first(), fault.request.order);
-  const bool same_size = fault.unfinished.entry.order() == fault.request.order;
-  if (!same_size || lock.lock_existing(fault.unfinished.entry) != EntryLock::Grabbed::locked) {
-    Event raced = event_of(EventType::dax_insert_pfn_mkwrite_no_entry, inode, fault.request);
-    raced.result = FaultOutcome::nopage;
-    emit(inode, raced);
+  const bool same_size = fault.unfinished->entry.order() == fault.request.order;
+  if (!same_size || lock.lock_existing(fault.unfinished->entry) != EntryLock::Grabbed::locked) {
+    emit(EventType::dax_insert_pfn_mkwrite_no_entry, inode, fault.request,
+         {.pgoff = fault.request.pgoff, .result = FaultOutcome::nopage});
     return FaultOutcome::nopage;
   }
   lock.mark_dirty();
-  const FaultOutcome outcome = fault.request.vma.install(fault.unfinished.what);
+  const FaultOutcome outcome = fault.request.vma.install(fault.unfinished->what);
   if (outcome.resolved()) {
     lock.keep();
   }
-  Event done = event_of(EventType::dax_insert_pfn_mkwrite, inode, fault.request);
-  done.result = outcome.bits();
-  emit(inode, done);
+  emit(EventType::dax_insert_pfn_mkwrite, inode, fault.request,
+       {.pgoff = fault.request.pgoff, .result = outcome.bits()});
   return outcome;
 }
 
 FaultOutcome finish_sync_fault(Fault& fault) noexcept {
-  Event event = event_of(EventType::dax_finish_sync_fault, fault.inode, fault.request);
-  event.pgoff = fault.first();
-  event.last = fault.pages().pages;
-  emit(fault.inode, event);
+  emit(EventType::dax_finish_sync_fault, fault.inode, fault.request,
+       {.pgoff = fault.first(), .last = fault.pages().pages});
   const ByteRange bytes{byte_of(fault.first()), fault.pages().pages << kPageShift};
   if (!fault.inode.fsync_range(bytes, Datasync::yes).ok()) {
     return FaultOutcome::sigbus;

@@ -73,17 +73,11 @@ Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages
     inode.mapping().unmap_pages(kAllPages, EvenCows::no);
     BusyPage busy;
     const bool found = !pages.empty() && find_busy(context, inode, pages, &busy);
-    Event event = event_of(EventType::dax_layout_busy_page, inode);
-    event.pgoff = pages.first;
-    event.last = pages.pages;
-    event.ret = found ? 1 : 0;
-    emit(inode, event);
+    emit(EventType::dax_layout_busy_page, inode, {.pgoff = pages.first, .last = pages.pages, .ret = found ? 1 : 0});
     if (!found) {
       return {};
     }
-    event = event_of(EventType::dax_break_layouts_wait, inode);
-    event.pgoff = busy.page;
-    emit(inode, event);
+    emit(EventType::dax_break_layouts_wait, inode, {.pgoff = busy.page});
     inode.mapping().invalidate_lock().unlock();
     const Result<void> waited = busy.where.device->wait_unpinned(busy.where.page);
     inode.mapping().invalidate_lock().lock();
@@ -102,9 +96,7 @@ void delete_entries(const Context& context, Inode& inode, PageRange pages) noexc
     }
     cursor.erase();
     wake_entry(mapping, cursor.index(), entry, deletion_wake(context.policy));
-    Event event = event_of(EventType::dax_delete_mapping_entry, inode);
-    event.pgoff = cursor.index();
-    emit(inode, event);
+    emit(EventType::dax_delete_mapping_entry, inode, {.pgoff = cursor.index()});
   }
 }
 
@@ -147,10 +139,7 @@ Result<void> invalidate_pages(const Context& context, Inode& inode, PageRange pa
         cursor.erase();
         wake_entry(mapping, cursor.index(), entry, deletion_wake(context.policy));
       }
-      Event event = event_of(EventType::dax_invalidate_mapping_entry_sync, inode);
-      event.pgoff = cursor.index();
-      event.ret = dirty ? 0 : 1;
-      emit(inode, event);
+      emit(EventType::dax_invalidate_mapping_entry_sync, inode, {.pgoff = cursor.index(), .ret = dirty ? 0 : 1});
     }
   }
   mapping.unmap_pages(pages, EvenCows::no);

@@ -38,13 +38,6 @@ class Bounce {
 // To the block layer and to system calls, bad memory is an I/O error (F8).
 Errno as_io_error(Errno error) noexcept { return error == Errno::ehwpoison ? Errno::eio : error; }
 
-Event copied_event(EventType type, const Inode& inode, std::uint64_t offset, std::uint64_t length) noexcept {
-  Event event = event_of(type, inode);
-  event.pgoff = page_of(offset);
-  event.length = length;
-  return event;
-}
-
 // Bytes that one call has to move next: where they are, and how many follow each other on the device.
 struct Run {
   FileExtent extent;
@@ -85,7 +78,7 @@ Result<std::uint64_t> read_run(const Context& context, Inode& inode, std::uint64
     done += piece.size();
   }
   context.system.clock.advance(costs::per_line(costs::kCopyLine, done));
-  emit(inode, copied_event(EventType::dax_copy_to_iter, inode, offset, done));
+  emit(EventType::dax_copy_to_iter, inode, {.pgoff = page_of(offset), .length = done});
   return done;
 }
 
@@ -131,7 +124,7 @@ Result<std::uint64_t> write_run(const Context& context, Inode& inode, std::uint6
     done += piece.size();
   }
   context.system.clock.advance(costs::per_line(costs::kCopyLine, done));
-  emit(inode, copied_event(EventType::dax_copy_from_iter, inode, offset, done));
+  emit(EventType::dax_copy_from_iter, inode, {.pgoff = page_of(offset), .length = done});
   return done;
 }
 
@@ -218,7 +211,7 @@ Result<std::uint64_t> write(const Context& context, Inode& inode, std::uint64_t 
 }
 
 Result<void> zero_range(const Context& context, Inode& inode, ByteRange bytes) {
-  emit(inode, copied_event(EventType::dax_zero_range, inode, bytes.offset, bytes.length));
+  emit(EventType::dax_zero_range, inode, {.pgoff = page_of(bytes.offset), .length = bytes.length});
   for (std::uint64_t done = 0; done < bytes.length;) {
     const std::uint64_t offset = bytes.offset + done;
     const std::uint64_t left = bytes.length - done;

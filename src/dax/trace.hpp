@@ -11,26 +11,58 @@
 DAXSIM_BEGIN
 namespace dax {
 
+// Fields of an event beside who and where; those that have no meaning for it stay 0 (events.hpp).
+struct Details {
+  Pgoff pgoff{};
+  std::uint64_t last = 0;
+  Pfn pfn{};
+  std::uint64_t length = 0;
+  std::int64_t ret = 0;
+  std::uint32_t flags = 0;
+  std::uint32_t result = 0;
+  std::uint64_t vm_start = 0;
+  std::uint64_t vm_end = 0;
+  const void* object = nullptr;
+};
+
+// The events are made where they are passed: a fault emits several, and copies of them are a good part of its cost.
+
 // About a file.
-[[nodiscard]] inline Event event_of(EventType type, const Inode& inode) noexcept {
-  return {.type = type, .dev = inode.super_block().dev(), .ino = inode.number()};
+inline void emit(EventType type, const Inode& inode, const Details& details) noexcept {
+  inode.super_block().system().events.emit({
+      .type = type,
+      .dev = inode.super_block().dev(),
+      .flags = details.flags,
+      .ino = inode.number(),
+      .pgoff = details.pgoff,
+      .last = details.last,
+      .pfn = details.pfn,
+      .length = details.length,
+      .ret = details.ret,
+      .object = details.object,
+  });
 }
 
 // About a fault on it.
-[[nodiscard]] inline Event event_of(EventType type, const Inode& inode, const FaultRequest& request) noexcept {
-  return {
+inline void emit(EventType type, const Inode& inode, const FaultRequest& request, const Details& details) noexcept {
+  inode.super_block().system().events.emit({
       .type = type,
       .is_private = !request.vma.flags().shared,
       .dev = inode.super_block().dev(),
       .task = request.task,
       .fault_flags = request.flags,
+      .result = details.result,
+      .flags = details.flags,
       .ino = inode.number(),
       .address = request.address,
-      .pgoff = request.pgoff,
-  };
+      .vm_start = details.vm_start,
+      .vm_end = details.vm_end,
+      .pgoff = details.pgoff,
+      .last = details.last,
+      .pfn = details.pfn,
+      .length = details.length,
+  });
 }
-
-inline void emit(const Inode& inode, const Event& event) noexcept { inode.super_block().system().events.emit(event); }
 
 }  // namespace dax
 DAXSIM_END

@@ -66,7 +66,9 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
     if (!entry.is_value()) {
       return {};  // truncated
     }
-    if (!call.context.design.still_valid(sampled.payload(), entry.payload()) || !cursor.marked(Mark::towrite)) {
+    // While it was owned, a fault may have brought the storage.
+    const bool moved = sampled.is_real() && !call.context.design.still_valid(sampled.payload(), entry.payload());
+    if (moved || !cursor.marked(Mark::towrite)) {
       pass_on(call.mapping, cursor.index(), entry);
       return {};  // other storage now, or another call has flushed it
     }
@@ -91,12 +93,8 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
   const bool cleans = flushed.ok() && call.context.policy.clear_dirty == ClearDirty::after_flush;
   if (flushed.ok()) {
     // While the entry is still ours, so that an observer sees just what this write-back leaves behind.
-    Event event = event_of(EventType::dax_writeback_one, call.inode());
-    event.pgoff = pages.first;
-    event.last = pages.pages;
-    event.flags = cleans ? 1 : 0;
-    event.object = &call.mapping;
-    emit(call.inode(), event);
+    emit(EventType::dax_writeback_one, call.inode(),
+         {.pgoff = pages.first, .last = pages.pages, .flags = cleans ? 1U : 0U, .object = &call.mapping});
   } else {
     // Before the unlock, so that whoever waits for this flush hears of it.
     call.mapping.errors().record(flushed.error());
@@ -171,10 +169,8 @@ Result<void> writeback_range(const Context& context, AddressSpace& mapping, Byte
   const Writeback call{.context = context, .mapping = mapping};
   const Pgoff first = page_of(bytes.offset);
   const Pgoff last = page_of(last_byte(bytes));
-  Event event = event_of(EventType::dax_writeback_range, call.inode());
-  event.pgoff = first;
-  event.last = last.value;
-  emit(call.inode(), event);
+  Details details{.pgoff = first, .last = last.value};
+  emit(EventType::dax_writeback_range, call.inode(), details);
 
   take_snapshot(index, first, last);
   Result<void> result;
@@ -191,15 +187,14 @@ Result<void> writeback_range(const Context& context, AddressSpace& mapping, Byte
       visited = entry;
       result = write_entry(call, cursor, entry);
     }
-    event.pgoff = result.ok() ? where_the_walk_ends(cursor, first, last, visited) : cursor.index();
+    details.pgoff = result.ok() ? where_the_walk_ends(cursor, first, last, visited) : cursor.index();
   }
   if (index.marked(Mark::writeback)) {
     wait_for_others(call, first, last);
   }
 
-  event.type = EventType::dax_writeback_range_done;
-  event.ret = result.ok() ? 0 : -static_cast<std::int64_t>(result.error());
-  emit(call.inode(), event);
+  details.ret = result.ok() ? 0 : -static_cast<std::int64_t>(result.error());
+  emit(EventType::dax_writeback_range_done, call.inode(), details);
   return result;
 }
 

@@ -53,7 +53,7 @@ Result<void> writeback_range(const Context& context, AddressSpace& mapping, Byte
 // For file systems on one device: fills `extent.memory`, and clips `extent.pages` to what the device answered. Wants
 // kind, pages, extent, device and device_page filled in; kinds other than memory come back as they are. After an
 // allocation it may be left to dax (FileExtent::memory). Errors: those of Attachment::direct_access.
-Result<FileExtent> generic_direct_access(FileExtent extent) noexcept;
+Result<FileExtent> generic_direct_access(const FileExtent& extent) noexcept;
 
 // --- read and write (dax_iomap_rw) ---
 
