@@ -50,8 +50,7 @@ class Region {
       ::munmap(data_, size_);
     }
   }
-  Region(Region&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Region(Region&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   Region& operator=(Region&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
@@ -70,11 +69,14 @@ class Region {
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
 
-  // The addresses stay taken, but every access faults from now on. Should the host refuse (it has too many mappings),
-  // the pages stay readable.
+  // The addresses stay taken, but every access faults from now on.
   void forbid() noexcept {
     if (data_ != nullptr) {
-      ::mmap(data_, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+      void* const forbidden =
+          ::mmap(data_, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+      if (forbidden == MAP_FAILED) {
+        ::mprotect(data_, size_, PROT_NONE);
+      }
     }
   }
 

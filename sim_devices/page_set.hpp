@@ -8,8 +8,8 @@
 // Protocol: insert() is a release at the lowest level, test() an acquire: what was done before a number was inserted is
 // seen by whoever finds it in.
 //
-// Threads: any; nothing waits or allocates after create(); allowed in the fault path. Memory is mapped sparse: 1/8 byte of
-// address space a number, of which only the touched pages exist.
+// Threads: any; nothing waits or allocates after create(); allowed in the fault path. Memory is mapped sparse: 1/8 byte
+// of address space a number, of which only the touched pages exist.
 #pragma once
 
 #include <algorithm>

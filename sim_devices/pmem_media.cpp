@@ -51,7 +51,7 @@ Result<std::shared_ptr<PmemMedia>> PmemMedia::open(const Pmem& config) {
   if (config.size != 0 && !valid_size(config.size)) {
     return Errno::einval;
   }
-  const std::shared_ptr<PmemMedia> media(new PmemMedia);
+  std::shared_ptr<PmemMedia> media(new PmemMedia);
   media->name_ = config.path.filename().string();
 
   // O_NONBLOCK: a pipe or a device in the place of the file is an error and not a wait.
@@ -81,7 +81,7 @@ PmemMedia::~PmemMedia() {
 
 // Keeps others out: other processes by the lock, this one by the list.
 Result<void> PmemMedia::enlist() noexcept {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file_.number(), &status) != 0) {
     return from_host_errno(errno);
   }
@@ -106,7 +106,7 @@ Result<void> PmemMedia::enlist() noexcept {
 
 // Under the lock, so that nobody else is creating the same file.
 Result<void> PmemMedia::settle_size(std::uint64_t wanted) noexcept {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file_.number(), &status) != 0) {
     return from_host_errno(errno);
   }
@@ -128,7 +128,7 @@ Result<void> PmemMedia::map(const std::filesystem::path& path) {
   try {
     const ipc::file_mapping mapping(path.c_str(), ipc::read_write);
     // It opens by name; the name may mean another file by now.
-    struct stat status {};
+    struct stat status{};
     if (::fstat(mapping.get_mapping_handle().handle, &status) != 0) {
       return from_host_errno(errno);
     }
@@ -143,7 +143,7 @@ Result<void> PmemMedia::map(const std::filesystem::path& path) {
 }
 
 bool PmemMedia::whole() const noexcept {
-  struct stat status {};
+  struct stat status{};
   return ::fstat(file_.number(), &status) == 0 && static_cast<std::uint64_t>(status.st_size) >= size_;
 }
 
@@ -161,7 +161,8 @@ Result<void> PmemMedia::read(std::uint64_t offset, std::span<std::byte> to) cons
   return {};
 }
 
-// Sets extent_ to the run of data or holes that has byte `at`, from there on. Errors: Errno::eio (the file was truncated).
+// Sets extent_ to the run of data or holes that has byte `at`, from there on. Errors: Errno::eio (the file was
+// truncated).
 Result<void> PmemMedia::ask_for_extent(std::uint64_t at) noexcept {
   const off_t data = ::lseek(file_.number(), static_cast<off_t>(at), SEEK_DATA);
   if (data < 0 && errno == ENXIO) {

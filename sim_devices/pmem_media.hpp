@@ -1,13 +1,14 @@
-// SPDX-License-Identifier: BSD-3-Clause
-// PmemMedia: the file behind a simulated pmem. It is the only thing that survives: a line is durable when it is in here.
+// SPDX-License-Identifier: BSD-3-Clause PmemMedia: the file behind a simulated pmem. It is the only thing that
+// survives: a line is durable when it is in here.
 //
 // I1 While the object lives the file is locked (flock) and registered by its inode: there is no second one.
 // I2 The mapping is used only for chunks that reserve() succeeded for, so a full disk is an error and not a SIGBUS: on
-//    some file systems (tmpfs) even reading a hole through a mapping takes a block. Others are read by load() and read().
+//    some file systems (tmpfs) even reading a hole through a mapping takes a block. Other chunks are read by load() and
+//    read().
 // I3 Words are 8 bytes, aligned, and stored whole.
 //
-// The file belongs to this object. Should somebody truncate it in spite of the lock, load(), read() and reserve() say eio
-// from then on; where the mapping is used the host raises SIGBUS, as for any mapped file.
+// The file belongs to this object. Should somebody truncate it in spite of the lock, load(), read() and reserve() say
+// eio from then on; where the mapping is used the host raises SIGBUS, as for any mapped file.
 //
 // Threads: load() one at a time, the rest any. Locks: one of rank media around reserving.
 #pragma once
@@ -94,8 +95,8 @@ class PmemMedia {
   Mutex lock_{LockRank::media};
   PageSet reserved_;  // chunks; inserted to under lock_
 
-  // Used by load() only: what the host said last, since asking may cost it a walk over the rest of the file. It stays true
-  // except in reserved chunks, and there load() does not ask.
+  // Used by load() only: what the host said last, since asking may cost it a walk over the rest of the file. It stays
+  // true except in reserved chunks, and there load() does not ask.
   struct Extent {
     std::uint64_t start = 0;
     std::uint64_t end = 0;

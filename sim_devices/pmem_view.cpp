@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cassert>
 #include <span>
@@ -42,7 +43,7 @@ UnfencedLog::Line load_line(const std::uint64_t* from) noexcept {
 // Each word whole, so that neither a killed process nor a reader of the file sees less than 8 bytes torn.
 void store_line(std::uint64_t* to, const UnfencedLog::Line& line) noexcept {
   for (std::size_t i = 0; i < line.size(); ++i) {
-    __atomic_store_n(to + i, line[i], __ATOMIC_RELAXED);
+    std::atomic_ref(to[i]).store(line[i], std::memory_order_relaxed);
   }
 }
 
@@ -125,10 +126,8 @@ Result<Memory> PmemView::direct_access(Pgoff page, std::uint64_t pages, DaxMode)
   if (!touched_.test_all(page.value, pages)) {
     DAXSIM_TRY_VOID(touch(page, pages));
   }
-  return Memory{.kaddr = memory_.data() + byte_of(page),
-                .pages = pages,
-                .fd = memory_file_.number(),
-                .fd_offset = byte_of(page)};
+  return Memory{
+      .kaddr = memory_.data() + byte_of(page), .pages = pages, .fd = memory_file_.number(), .fd_offset = byte_of(page)};
 }
 
 Result<void> PmemView::touch(Pgoff page, std::uint64_t pages) noexcept {
@@ -148,8 +147,8 @@ Result<void> PmemView::touch(Pgoff page, std::uint64_t pages) noexcept {
 
 // Makes the pages exist, also those that are holes. Errors: Errno::enomem.
 Result<void> PmemView::populate(Pgoff page, std::uint64_t pages) noexcept {
-  // Into our page table at once: our own first accesses would fault one by one. Either way a host without memory says so,
-  // where a plain store would end in SIGBUS.
+  // Into our page table at once: our own first accesses would fault one by one. Either way a host without memory says
+  // so, where a plain store would end in SIGBUS.
   while (::madvise(memory_.data() + byte_of(page), pages * kPageSize, MADV_POPULATE_WRITE) != 0) {
     if (errno == EINVAL) {  // a host older than Linux 5.14
       const int done = ::fallocate(memory_file_.number(), 0, static_cast<off_t>(byte_of(page)),
@@ -174,7 +173,8 @@ Result<std::uint64_t> PmemView::changed_lines(std::uint64_t page, std::uint64_t 
   return differing_lines(view, media.data(), wanted);
 }
 
-// Calls visit(page, lines) for the touched pages of `bytes`, ascending; the lines of the page that `bytes` has, as bits.
+// Calls visit(page, lines) for the touched pages of `bytes`, ascending; the lines of the page that `bytes` has, as
+// bits.
 template <class Visit>
 void PmemView::for_each_touched(ByteRange bytes, Visit visit) const {
   if (bytes.length == 0) {
@@ -334,9 +334,9 @@ Result<std::vector<std::uint32_t>> PmemView::outcomes(const std::vector<Pending>
     case PowerCut::Kind::listed: {
       std::vector<bool> listed(pending.size(), false);
       for (const LineOutcome& line : choice.lines) {
-        const auto found = std::lower_bound(
-            pending.begin(), pending.end(), line.offset / kCacheLine,
-            [](const Pending& candidate, std::uint64_t number) { return candidate.line < number; });
+        const auto found =
+            std::lower_bound(pending.begin(), pending.end(), line.offset / kCacheLine,
+                             [](const Pending& candidate, std::uint64_t number) { return candidate.line < number; });
         const auto at = static_cast<std::size_t>(found - pending.begin());
         if (found == pending.end() || found->line * kCacheLine != line.offset || line.outcome >= found->outcomes() ||
             listed[at]) {
@@ -400,8 +400,7 @@ void PmemView::lose_memory() noexcept {
   gone_ = true;
   memory_.forbid();
   // The descriptor stays ours, so that a late user of its number does not find another file; its pages go back now.
-  ::fallocate(memory_file_.number(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-              static_cast<off_t>(media_->size()));
+  ::fallocate(memory_file_.number(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(media_->size()));
   {
     const MutexLock guard(log_lock_);
     log_.clear();

@@ -7,8 +7,8 @@
 //   1. direct_access() of a page the first time: the page's chunk is copied from the media into the view, and the asked
 //      pages are made to exist (a live mapping can only install pages that the memfd has). The page is *touched* now.
 //   2. Stores change the view, at any address that shows it. Nobody is told.
-//   3. flush() compares each touched page of its range with the media, line by line. Of a line that differs the old bytes
-//      go to the log first and the new ones to the media then.
+//   3. flush() compares each touched page of its range with the media, line by line. Of a line that differs the old
+//      bytes go to the log first and the new ones to the media then.
 //   4. fence() empties the log.
 //   5. power_cut() lets every line take one of the values that it can have, and the view is gone.
 //
@@ -65,7 +65,8 @@ class PmemView final : public DaxDevice {
     std::uint64_t order;  // of the log
   };
   using Records = std::vector<Logged>;
-  // A line with a choice. Its values are old of records[first, first + flushes), the media's, and when dirty the view's.
+  // A line with a choice. Its values are old of records[first, first + flushes), the media's, and when dirty the
+  // view's.
   struct Pending {
     std::uint64_t line = 0;
     std::uint64_t first = 0;

@@ -14,6 +14,9 @@ namespace {
 // MF_MEM_PRE_REMOVE: the notice of a removal that has not happened yet (F7.2).
 constexpr std::uint32_t kPreRemoveNotice = 0x80;
 
+// Waiters for the holder's notification wait beside those for pages, whose numbers are smaller.
+constexpr std::uint64_t kHolderKey = ~std::uint64_t{0};
+
 std::int64_t kernel_result(const Result<void>& result) noexcept {
   return result.ok() ? 0 : -static_cast<std::int64_t>(result.error());
 }
@@ -210,7 +213,7 @@ Result<void> Attachment::claim(Holder& holder) noexcept {
 void Attachment::release(Holder& holder) noexcept {
   for (;;) {
     // Queued before the test: the notifier counts itself out under the lock and wakes afterwards.
-    Waiter waiter({&holder_, 0}, WaitMode::shared);
+    Waiter waiter({this, kHolderKey}, WaitMode::shared);
     waiter.enqueue();
     {
       const MutexLock guard(holder_lock_);
@@ -245,7 +248,7 @@ Result<void> Attachment::notify_holder() {
     const MutexLock guard(holder_lock_);
     --notifiers_;
   }
-  wake_waiters({&holder_, 0}, Wake::all);
+  wake_waiters({this, kHolderKey}, Wake::all);
   return result;
 }
 
@@ -331,9 +334,7 @@ Result<void> Attachment::advance(LifeState next) {
       break;
     case LifeState::unmapped:
       gate_.synchronize();
-      emit({.type = EventType::memunmap_pages,
-            .ret = static_cast<std::int64_t>(pins()),
-            .object = this});
+      emit({.type = EventType::memunmap_pages, .ret = static_cast<std::int64_t>(pins()), .object = this});
       view_->unmap();
       break;
     case LifeState::alive:

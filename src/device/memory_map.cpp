@@ -9,9 +9,7 @@ namespace {
 constexpr bool pmd_aligned(Pfn pfn) noexcept { return pfn.value % kPagesPerPmd == 0; }
 
 // What a range takes from the frame numbers: its last PMD is its own, so that every range can start on one.
-constexpr std::uint64_t frames_for(std::uint64_t pages) noexcept {
-  return round_up(pages, kPagesPerPmd);
-}
+constexpr std::uint64_t frames_for(std::uint64_t pages) noexcept { return round_up(pages, kPagesPerPmd); }
 
 }  // namespace
 

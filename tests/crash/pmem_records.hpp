@@ -1,10 +1,9 @@
-// SPDX-License-Identifier: BSD-3-Clause
-// What pmem_writer writes and pmem_sigkill_test checks: records of known content, in slots that are reused in turn. Each
-// writing thread has a lane of slots of its own.
+// SPDX-License-Identifier: BSD-3-Clause What pmem_writer writes and pmem_sigkill_test checks: records of known content,
+// in slots that are reused in turn. Each writing thread has a lane of slots of its own.
 //
 // The writer stores record n of a lane word by word, flushes it, fences, and then says in the shared Progress that n is
-// fenced. So after a kill, with F as said: every record up to F that was not overwritten is in the file, of record F + 1
-// any words may be, and of record F + 2 none.
+// fenced. So after a kill, with F as said: every record up to F that was not overwritten is in the file, of record F +
+// 1 any words may be, and of record F + 2 none.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: BSD-3-Clause
-// A process that is killed at any moment leaves in the media file everything that was fenced, and no word torn. One file
-// lives through all kills of a test: each victim goes on where the one before was killed.
+// SPDX-License-Identifier: BSD-3-Clause A process that is killed at any moment leaves in the media file everything that
+// was fenced, and no word torn. One file lives through all kills of a test: each victim goes on where the one before
+// was killed.
 //
 // DAXSIM_KILLS sets how often (200; a tenth of that under a sanitizer; the full run is 1000).
 #include <fcntl.h>
@@ -41,8 +41,7 @@ class SigkillTest : public ::testing::Test {
   SigkillTest() : progress_file_(::memfd_create("progress", 0)) {
     EXPECT_EQ(::pipe(bell_), 0);
     EXPECT_EQ(::ftruncate(progress_file_, sizeof(Progress)), 0);
-    void* const shared =
-        ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED, progress_file_, 0);
+    void* const shared = ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED, progress_file_, 0);
     progress_ = new (shared) Progress;
   }
   ~SigkillTest() override {
@@ -97,9 +96,11 @@ class SigkillTest : public ::testing::Test {
   Progress* progress_ = nullptr;
 
  private:
-  // The newest fenced record of the slot, over the older ones that were longer, with words of the next one if it is here.
+  // The newest fenced record of the slot, over the older ones that were longer, with words of the next one if it is
+  // here.
   void check_slot(DaxDevice& view, std::uint64_t lane, std::uint64_t slot, std::uint64_t fenced) {
-    const auto memory = must(view.direct_access(page_of(slot_offset(lane, slot)), kSlotSize / kPageSize, DaxMode::access));
+    const auto memory =
+        must(view.direct_access(page_of(slot_offset(lane, slot)), kSlotSize / kPageSize, DaxMode::access));
     const auto* const words = reinterpret_cast<const std::uint64_t*>(memory.kaddr);
     const std::uint64_t next = fenced + 1;
     for (std::uint64_t i = 0; i < kSlotSize / 8; ++i) {
@@ -126,8 +127,8 @@ class SigkillTest : public ::testing::Test {
 };
 
 TEST_F(SigkillTest, AtRandomInstants) {
-  // Two threads write; the kill comes after a random number of records, when one of them is in a chosen stage if it gets
-  // there soon.
+  // Two threads write; the kill comes after a random number of records, when one of them is in a chosen stage if it
+  // gets there soon.
   Random random(20240229);
   std::array<std::uint64_t, static_cast<std::size_t>(Stage::kCount)> landed{};
   for (std::uint64_t i = 0; i < kills(); ++i) {
@@ -150,8 +151,8 @@ TEST_F(SigkillTest, AtRandomInstants) {
 }
 
 TEST_F(SigkillTest, AtInstructionsOfFlushAndFence) {
-  // One thread, killed after an exact number of instructions between the call of flush and the return of fence. A quarter of
-  // the kills, because each takes thousands of steps.
+  // One thread, killed after an exact number of instructions between the call of flush and the return of fence. A
+  // quarter of the kills, because each takes thousands of steps.
   Random random(7);
   std::uint64_t instructions = 0;
   {

@@ -13,8 +13,8 @@
 // I3 A page has as many pins as pin() succeeded for it without an unpin(); none appears after advance(dax_dead).
 // I4 A Holder that release() has returned for is not called again, nor still being called.
 //
-// The gate and the state work together: a reader enters the gate and then reads the state, the remover changes the state
-// and then synchronizes the gate. Both are sequentially consistent, so one of the two sees the other.
+// The gate and the state work together: a reader enters the gate and then reads the state, the remover changes the
+// state and then synchronizes the gate. Both are sequentially consistent, so one of the two sees the other.
 //
 // Threads: any. Calls that say "inside the gate" want the caller to hold a Gate::Reader of gate(); the others enter it
 // themselves where they need to. Locks: holder and pins have a lock of rank media each, held for a moment and never
@@ -63,8 +63,8 @@ class Attachment {
   [[nodiscard]] Gate& gate() noexcept { return gate_; }
   [[nodiscard]] DaxDevice& view() noexcept { return *view_; }
 
-  // Page offset on the device to memory (F6, 5.17+). The answer may be shorter than asked, never empty, and never reaches
-  // beyond the end of the device.
+  // Page offset on the device to memory (F6, 5.17+). The answer may be shorter than asked, never empty, and never
+  // reaches beyond the end of the device.
   // Errors: Errno::enxio (dead), Errno::einval (pages is 0), Errno::erange (page beyond the end), and those of
   // DaxDevice::direct_access. Context: fault path, inside the gate. Emits dax_direct_access.
   Result<Memory> direct_access(Pgoff page, std::uint64_t pages, DaxMode mode = DaxMode::access) noexcept;
@@ -77,9 +77,10 @@ class Attachment {
   // The device's cache flush. Errors: Errno::eio (disk gone). Context: fault path. Emits blkdev_issue_flush.
   Result<void> fence() noexcept;
 
-  // Metadata and pwrite. write() and zero() are cache-bypassing copies (F5.6): the bytes are in the unfenced log at once,
-  // whatever the write-cache flag says, and a fence makes them durable. `to`/`from` are not user memory. No events: the
-  // caller knows what the copy is for. On an error part of the bytes may have been copied. Context: fault path.
+  // Metadata and pwrite. write() and zero() are cache-bypassing copies (F5.6): the bytes are in the unfenced log at
+  // once, whatever the write-cache flag says, and a fence makes them durable. `to`/`from` are not user memory. No
+  // events: the caller knows what the copy is for. On an error part of the bytes may have been copied. Context: fault
+  // path.
   // Errors: Errno::enxio (dead), Errno::erange (beyond the end), and those of DaxDevice::direct_access.
   Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept;
   // Errors: those of read and DaxDevice::flush.
@@ -106,8 +107,8 @@ class Attachment {
 
   // Removal and power cut, called by the machine along the edges above. From dax_dead on each edge waits until every
   // thread that entered the gate before it has left; unmapped then gives the memory back (DaxDevice::unmap).
-  // Errors: Errno::einval (no such edge from here; nothing happened). Context: may wait for gate readers; not inside the
-  // gate, no locks held. Emits kill_dax, disk_gone, memunmap_pages.
+  // Errors: Errno::einval (no such edge from here; nothing happened). Context: may wait for gate readers; not inside
+  // the gate, no locks held. Emits kill_dax, disk_gone, memunmap_pages.
   Result<void> advance(LifeState next);
   // Tells the holder: pre_remove in alive and pre_remove, failure of all bytes from dax_dead on.
   // Errors: Errno::eopnotsupp (no holder, and then no event), and those of Holder::pre_remove and Holder::failure.

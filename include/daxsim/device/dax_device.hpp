@@ -20,11 +20,11 @@ DAXSIM_BEGIN
 
 // Memory behind a range of device pages: contiguous, `pages` long.
 struct Memory {
-  std::byte* kaddr = nullptr;    // in the library's own mapping of the device (the direct map)
-  Pfn pfn{};                     // filled in by Attachment
+  std::byte* kaddr = nullptr;  // in the library's own mapping of the device (the direct map)
+  Pfn pfn{};                   // filled in by Attachment
   std::uint64_t pages = 0;
-  int fd = -1;                   // the host file that holds these pages, for live mappings; owned by the device
-  std::uint64_t fd_offset = 0;   // bytes
+  int fd = -1;                  // the host file that holds these pages, for live mappings; owned by the device
+  std::uint64_t fd_offset = 0;  // bytes
 };
 
 enum class DaxMode : std::uint8_t { access, recovery_write };
@@ -54,8 +54,8 @@ struct PowerCutReport {
 
 class DaxDevice {
  public:
-  // An orderly end: unless power_cut() or unmap() came before, the caches are written back, so nothing is lost (save what
-  // the host has no room for).
+  // An orderly end: unless power_cut() or unmap() came before, the caches are written back, so nothing is lost (save
+  // what the host has no room for).
   virtual ~DaxDevice() = default;
   DaxDevice() = default;
   DaxDevice(const DaxDevice&) = delete;
@@ -66,17 +66,19 @@ class DaxDevice {
   // Errno::eio (the host could not read the media file). Context: fault path; may read the media file. F6.
   virtual Result<Memory> direct_access(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept = 0;
 
-  // Writes back the cache lines of `bytes` (rounded out to lines; inside the device): a line that differs from media goes
-  // to media and to the unfenced log. Stores may go on meanwhile; a line takes the words that it had when it was read.
+  // Writes back the cache lines of `bytes` (rounded out to lines; inside the device): a line that differs from media
+  // goes to media and to the unfenced log. Stores may go on meanwhile; a line takes the words that it had when it was
+  // read.
   // Errors: Errno::enospc (the host disk is full; nothing was moved), Errno::eio (the media file was truncated; nothing
-  // was moved), Errno::enomem (no memory for the log; the lines before were moved). Context: fault path (MAP_SYNC commits).
+  // was moved), Errno::enomem (no memory for the log; the lines before were moved). Context: fault path (MAP_SYNC
+  // commits).
   virtual Result<void> flush(ByteRange bytes) noexcept = 0;
 
   // Orders: what was flushed before is on the media whatever happens after. Errors: none. Context: fault path.
   virtual void fence() noexcept = 0;
 
-  // Lines that would have a choice if the power went now, ascending. Proportional to touched pages. Context: not for the
-  // fault path; no locks held.
+  // Lines that would have a choice if the power went now, ascending. Proportional to touched pages. Context: not for
+  // the fault path; no locks held.
   virtual std::vector<LineHistory> pending_lines() = 0;
 
   // The same for one range, without the vector: how many lines of `bytes` differ between view and media.
@@ -85,13 +87,13 @@ class DaxDevice {
   // Applies the outcome to the media; afterwards only destruction is allowed. The caller has made sure that nobody
   // is inside any other call, nor stores to the view. The same seed over the same pending lines has the same outcome.
   // Kernel addresses become PROT_NONE as by unmap().
-  // Errors: Errno::einval (a listed line or outcome does not exist, or a line is listed twice), Errno::eio, Errno::enospc
-  // (as flush); after an error nothing was changed and the view goes on.
+  // Errors: Errno::einval (a listed line or outcome does not exist, or a line is listed twice), Errno::eio,
+  // Errno::enospc (as flush); after an error nothing was changed and the view goes on.
   virtual Result<PowerCutReport> power_cut(const PowerCut& choice) = 0;
 
   // The machine will never use the memory again: kernel addresses become PROT_NONE until destruction, host memory is
-  // given back. What was not flushed is lost, what was flushed stays on the media, fenced or not. The caller has made sure
-  // that nobody is inside any other call. Does nothing after power_cut(). Context: removal; no locks held.
+  // given back. What was not flushed is lost, what was flushed stays on the media, fenced or not. The caller has made
+  // sure that nobody is inside any other call. Does nothing after power_cut(). Context: removal; no locks held.
   virtual void unmap() noexcept = 0;
 };
 

@@ -15,8 +15,8 @@ DAXSIM_BEGIN
 
 // What a device can do; data, not subclasses.
 struct Capabilities {
-  bool synchronous = true;          // MAP_SYNC is meaningful (F4.4)
-  bool write_cache = true;          // what the kernel believes: false, and dax_flush is a no-op (F5.3 f)
+  bool synchronous = true;             // MAP_SYNC is meaningful (F4.4)
+  bool write_cache = true;             // what the kernel believes: false, and dax_flush is a no-op (F5.3 f)
   std::uint64_t alignment = kPmdSize;  // of the first byte's physical address: what size of page-table entry can map it
 };
 
@@ -33,10 +33,10 @@ class Device {
   [[nodiscard]] virtual std::uint64_t size() const noexcept = 0;
   [[nodiscard]] virtual const Capabilities& capabilities() const noexcept = 0;
 
-  // What one machine's CPU sees of the medium; fault-path memory comes from `arena`, which outlives it. The medium lives
-  // as long as its view.
-  // Errors: Errno::ebusy (there is a view that was neither cut, unmapped nor destroyed), Errno::enomem (the host refused
-  // memory or addresses), Errno::emfile, Errno::enfile, Errno::efbig (host limits on open files and file size).
+  // What one machine's CPU sees of the medium; fault-path memory comes from `arena`, which outlives it. The medium
+  // lives as long as its view.
+  // Errors: Errno::ebusy (there is a view that was neither cut, unmapped nor destroyed), Errno::enomem (the host
+  // refused memory or addresses), Errno::emfile, Errno::enfile, Errno::efbig (host limits on open files and file size).
   virtual Result<std::unique_ptr<DaxDevice>> make_view(Arena& arena) = 0;
 };
 

@@ -24,12 +24,13 @@ class Attachment;
 class MemoryMap {
  public:
   static constexpr unsigned kMaxRanges = 64;
-  static constexpr Pfn kFirst{0x48000};                // 2 MiB aligned, above the zero pages
+  static constexpr Pfn kFirst{0x48000};               // 2 MiB aligned, above the zero pages
   static constexpr Pfn kEnd{std::uint64_t{1} << 40};  // 52 bits of physical address
 
   // Reserves `pages` frames, PMD aligned, or exactly at `at`; they resolve to nothing until bind().
-  // Errors: Errno::ebusy (`at` overlaps a live range), Errno::einval (`at` is not PMD aligned or the range is not between
-  // kFirst and kEnd; pages is 0 or more than that), Errno::enospc (kMaxRanges live ranges, or no frames left above).
+  // Errors: Errno::ebusy (`at` overlaps a live range), Errno::einval (`at` is not PMD aligned or the range is not
+  // between kFirst and kEnd; pages is 0 or more than that), Errno::enospc (kMaxRanges live ranges, or no frames left
+  // above).
   Result<Pfn> reserve(std::uint64_t pages, std::optional<Pfn> at = {}) noexcept;
   // Makes the range that reserve() answered `first` for resolvable.
   void bind(Pfn first, Attachment& attachment) noexcept;

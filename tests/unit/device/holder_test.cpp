@@ -54,7 +54,8 @@ TEST(HolderTest, OneAtATime) {
 
 TEST(HolderTest, ClaimsNeedAnAliveDevice) {
   // Nobody can mount what is about to go.
-  for (const LifeState state : {LifeState::pre_remove, LifeState::dax_dead, LifeState::disk_gone, LifeState::unmapped}) {
+  for (const LifeState state :
+       {LifeState::pre_remove, LifeState::dax_dead, LifeState::disk_gone, LifeState::unmapped}) {
     AttachedFake fake;
     fake.live_until(state);
     TestHolder holder;
@@ -127,7 +128,8 @@ TEST(HolderTest, MayUseTheDeviceWhileItIsTold) {
 }
 
 TEST(HolderTest, UnmountWaitsForTheNotificationUnderWay) {
-  // Unmount racing a removal (F7, B26): release() returns when the call into the holder has, so the holder may die then.
+  // Unmount racing a removal (F7, B26): release() returns when the call into the holder has, so the holder may die
+  // then.
   AttachedFake fake;
   auto holder = std::make_unique<TestHolder>();
   ASSERT_TRUE(fake.attachment->claim(*holder).ok());

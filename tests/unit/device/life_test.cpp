@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause
-// The life of an attachment: its edges, what each state still allows, and that an edge waits for who is inside the gate.
+// SPDX-License-Identifier: BSD-3-Clause The life of an attachment: its edges, what each state still allows, and that an
+// edge waits for who is inside the gate.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -92,7 +92,8 @@ struct Parked {
 };
 
 TEST(LifeTest, EdgesWaitForReadersOfTheGate) {
-  // A thread that has its memory from an alive device may use it until it leaves the gate, however the device dies (I1).
+  // A thread that has its memory from an alive device may use it until it leaves the gate, however the device dies
+  // (I1).
   for (const LifeState from : {alive, dax_dead, disk_gone}) {
     AttachedFake fake;
     fake.live_until(from);

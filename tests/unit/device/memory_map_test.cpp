@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
 #include <rapidcheck/gtest.h>
+#include <map>
 
 #include "fake_device.hpp"
 #include "support/error_of.hpp"
@@ -125,7 +125,8 @@ RC_GTEST_PROP(MemoryMapTest, AgreesWithAMap, ()) {
         const auto pages = *rc::gen::inRange<std::uint64_t>(1, 3 * kPagesPerPmd);
         bool overlaps = false;
         for (const auto& [first, range] : live) {
-          overlaps |= slot < first + round_up(range.pages, kPagesPerPmd) && first < slot + round_up(pages, kPagesPerPmd);
+          overlaps |=
+              slot < first + round_up(range.pages, kPagesPerPmd) && first < slot + round_up(pages, kPagesPerPmd);
         }
         const auto reserved = map.reserve(pages, Pfn{slot});
         RC_ASSERT(reserved.ok() != overlaps);

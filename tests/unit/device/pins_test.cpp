@@ -2,10 +2,10 @@
 // Pages that somebody else's DMA still uses (F9).
 #include <gtest/gtest.h>
 
+#include <rapidcheck/gtest.h>
 #include <atomic>
 #include <latch>
 #include <map>
-#include <rapidcheck/gtest.h>
 #include <thread>
 #include <vector>
 
@@ -164,8 +164,8 @@ RC_GTEST_PROP(PinsTest, AgreeWithAMap, ()) {
   AttachedFake fake;
   std::map<std::uint64_t, int> counts;
   std::uint64_t total = 0;
-  for (const std::uint64_t page : *rc::gen::container<std::vector<std::uint64_t>>(
-           rc::gen::inRange<std::uint64_t>(0, AttachedFake::kPages))) {
+  for (const std::uint64_t page :
+       *rc::gen::container<std::vector<std::uint64_t>>(rc::gen::inRange<std::uint64_t>(0, AttachedFake::kPages))) {
     if (counts[page] != 0 && *rc::gen::inRange(0, 2) == 0) {
       fake.attachment->unpin({page});
       --counts[page];

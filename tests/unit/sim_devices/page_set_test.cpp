@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <rapidcheck/gtest.h>
+#include <atomic>
 #include <set>
 #include <thread>
 #include <vector>
@@ -24,7 +24,8 @@ std::vector<std::uint64_t> members(const PageSet& set) {
 
 TEST(PageSetTest, StartsEmpty) {
   // At every number of levels, and at the sizes where a level is just full.
-  for (const std::uint64_t bound : {1UL, 16UL, 63UL, 64UL, 65UL, 4096UL, 4097UL, 1UL << 18, (1UL << 18) + 1, 1UL << 30}) {
+  for (const std::uint64_t bound :
+       {1UL, 16UL, 63UL, 64UL, 65UL, 4096UL, 4097UL, 1UL << 18, (1UL << 18) + 1, 1UL << 30}) {
     const PageSet set = must(PageSet::create(bound));
     EXPECT_EQ(set.next(0), bound);
     EXPECT_EQ(set.next(bound - 1), bound);
@@ -38,8 +39,8 @@ TEST(PageSetTest, FindsFarMembersFast) {
   for (const std::uint64_t bound : {1UL, 64UL, 65UL, 4097UL, 1UL << 28, 1UL << 30}) {
     PageSet set = must(PageSet::create(bound));
     std::set<std::uint64_t> expected;
-    for (const std::uint64_t number : {0UL, 1UL, 63UL, 64UL, 4095UL, 4096UL, (1UL << 18) - 1, 1UL << 18, 1UL << 24,
-                                       bound / 2, bound - 1}) {
+    for (const std::uint64_t number :
+         {0UL, 1UL, 63UL, 64UL, 4095UL, 4096UL, (1UL << 18) - 1, 1UL << 18, 1UL << 24, bound / 2, bound - 1}) {
       if (number < bound) {
         set.insert(number);
         expected.insert(number);
@@ -54,8 +55,8 @@ RC_GTEST_PROP(PageSetTest, AgreesWithASet, ()) {
   const auto bound = *rc::gen::element<std::uint64_t>(1, 64, 100, 4096, 5000, 300000);
   PageSet set = must(PageSet::create(bound));
   std::set<std::uint64_t> model;
-  for (const std::uint64_t number : *rc::gen::container<std::vector<std::uint64_t>>(
-           rc::gen::inRange<std::uint64_t>(0, bound))) {
+  for (const std::uint64_t number :
+       *rc::gen::container<std::vector<std::uint64_t>>(rc::gen::inRange<std::uint64_t>(0, bound))) {
     set.insert(number);
     model.insert(number);
     const auto probe = *rc::gen::inRange<std::uint64_t>(0, bound);

@@ -156,7 +156,8 @@ TEST(PmemHostTest, NoMoreDescriptorsForAView) {
   // Errno::emfile, Errno::enfile and Errno::enomem from make_view(), after which the device can still be had.
   PmemOnFile pmem;
   pmem.view.reset();
-  for (const auto& [host, ours] : {std::pair(EMFILE, Errno::emfile), {ENFILE, Errno::enfile}, {ENOMEM, Errno::enomem}}) {
+  for (const auto& [host, ours] :
+       {std::pair(EMFILE, Errno::emfile), {ENFILE, Errno::enfile}, {ENOMEM, Errno::enomem}}) {
     refuse(refuse_memfd, host);
     EXPECT_EQ(error_of(pmem.device->make_view(pmem.arena)), ours);
   }
@@ -181,7 +182,7 @@ TEST(PmemHostTest, OldHostsMakePagesAnotherWay) {
   EXPECT_EQ(error_of(pmem.view->direct_access({20}, 3, DaxMode::access)), Errno::enomem);
   refuse(refuse_madvise, EINVAL);
   const auto memory = must(pmem.view->direct_access({20}, 3, DaxMode::access));
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::fstat(memory.fd, &status), 0);
   EXPECT_EQ(static_cast<std::uint64_t>(status.st_blocks) * 512, 3 * kPageSize);
   pmem.persist(20 * kPageSize, 5);
@@ -297,7 +298,8 @@ void flush_into_a_full_disk(const std::filesystem::path& folder, std::ostream& o
   }
 }
 
-// Gives this process mounts of its own, as root or as root of a user namespace, and a file system of one MiB at `folder`.
+// Gives this process mounts of its own, as root or as root of a user namespace, and a file system of one MiB at
+// `folder`.
 bool mount_one_mebibyte(const std::filesystem::path& folder) {
   const auto user = ::geteuid();
   const auto group = ::getegid();

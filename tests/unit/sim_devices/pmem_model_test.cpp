@@ -1,14 +1,14 @@
-// SPDX-License-Identifier: BSD-3-Clause
-// Random lives of a pmem against a model of std::maps: stores, flushes, fences, every kind of power cut, orderly ends, and
-// devices pulled out. After each step the pending lines are exactly the model's.
+// SPDX-License-Identifier: BSD-3-Clause Random lives of a pmem against a model of std::maps: stores, flushes, fences,
+// every kind of power cut, orderly ends, and devices pulled out. After each step the pending lines are exactly the
+// model's.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <rapidcheck/gtest.h>
 #include <algorithm>
 #include <array>
 #include <map>
-#include <rapidcheck/gtest.h>
 #include <vector>
 
 #include "pmem_test.hpp"
@@ -111,9 +111,8 @@ class Verifier {
       } else if (choice.kind == PowerCut::Kind::none) {
         RC_ASSERT(now == values.front());
       } else if (choice.kind == PowerCut::Kind::listed) {
-        const auto named = std::find_if(choice.lines.begin(), choice.lines.end(), [at = line * kCacheLine](const LineOutcome& one) {
-          return one.offset == at;
-        });
+        const auto named = std::find_if(choice.lines.begin(), choice.lines.end(),
+                                        [at = line * kCacheLine](const LineOutcome& one) { return one.offset == at; });
         RC_ASSERT(now == values[named == choice.lines.end() ? 0 : named->outcome]);
       }
       lost += now != values.back() ? 1 : 0;
@@ -169,9 +168,8 @@ class Verifier {
     return value;
   }
   [[nodiscard]] std::uint64_t dirty_lines() const {
-    return static_cast<std::uint64_t>(std::count_if(view_.begin(), view_.end(), [this](const auto& line) {
-      return line.second != value_in(media_, line.first);
-    }));
+    return static_cast<std::uint64_t>(std::count_if(
+        view_.begin(), view_.end(), [this](const auto& line) { return line.second != value_in(media_, line.first); }));
   }
   void forget() {
     view_.clear();
@@ -181,8 +179,8 @@ class Verifier {
   const int file_;
   const bool eadr_;
   PmemOnFile pmem_;
-  Lines view_;   // lines that were stored to in this life
-  Lines media_;  // lines that ever reached the media
+  Lines view_;                                          // lines that were stored to in this life
+  Lines media_;                                         // lines that ever reached the media
   std::map<std::uint64_t, std::vector<Line>> history_;  // what flushed lines held before, since the last fence
 };
 

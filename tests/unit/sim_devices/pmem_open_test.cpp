@@ -126,8 +126,7 @@ TEST(PmemOpenTest, RefusesWrongPaths) {
   EXPECT_EQ(error_of(sim::open({.path = "", .size = kSmall})), Errno::enoent);
   std::ofstream(file.path()).close();
   EXPECT_EQ(error_of(sim::open({.path = file.path() / "x", .size = kSmall})), Errno::enotdir);
-  EXPECT_EQ(error_of(sim::open({.path = file.folder() / std::string(300, 'n'), .size = kSmall})),
-            Errno::enametoolong);
+  EXPECT_EQ(error_of(sim::open({.path = file.folder() / std::string(300, 'n'), .size = kSmall})), Errno::enametoolong);
 }
 
 TEST(PmemOpenTest, RefusesForbiddenFiles) {
@@ -264,8 +263,8 @@ TEST(PmemOpenTest, RefusesAnotherProcess) {
 }
 
 TEST(PmemOpenTest, OneViewAtATime) {
-  // Errno::ebusy for a second machine, until the first has lost its view by a power cut, by unmapping, or by its end. What
-  // is left of a dead view does not disturb the next one.
+  // Errno::ebusy for a second machine, until the first has lost its view by a power cut, by unmapping, or by its end.
+  // What is left of a dead view does not disturb the next one.
   const TempFile file;
   Arena arena;
   const auto device = must(sim::open({.path = file.path(), .size = kSmall}));

@@ -56,8 +56,7 @@ class PmemOnFile {
   }
   std::uint64_t load(std::uint64_t offset) {
     const auto memory = must(view->direct_access(page_of(offset), 1, DaxMode::access));
-    return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(memory.kaddr + offset % kPageSize),
-                           __ATOMIC_RELAXED);
+    return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(memory.kaddr + offset % kPageSize), __ATOMIC_RELAXED);
   }
   void flush(std::uint64_t offset, std::uint64_t length = 8) { must(view->flush({offset, length})); }
   void persist(std::uint64_t offset, std::uint64_t value) {

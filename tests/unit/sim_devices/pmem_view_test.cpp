@@ -20,9 +20,9 @@
 namespace daxsim {
 namespace {
 
+using sim::PersistenceDomain;
 using support::error_of;
 using support::in_child;
-using sim::PersistenceDomain;
 using namespace literals;
 using Lines = std::vector<LineHistory>;
 
@@ -83,16 +83,17 @@ TEST(PmemViewTest, BoundsItsAnswers) {
   PmemOnFile pmem(PersistenceDomain::adr, 64_MiB);
   const auto memory = must(pmem.view->direct_access({0}, 64_MiB / kPageSize, DaxMode::access));
   EXPECT_EQ(memory.pages, 4096U);
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::fstat(memory.fd, &status), 0);
   EXPECT_EQ(static_cast<std::uint64_t>(status.st_blocks) * 512, 16_MiB);
 }
 
 TEST(PmemViewTest, TheFileBehindHasThePages) {
-  // A live mapping can only install pages that exist: those asked for do, also where the media is a hole; others do not.
+  // A live mapping can only install pages that exist: those asked for do, also where the media is a hole; others do
+  // not.
   PmemOnFile pmem;
   const auto memory = must(pmem.view->direct_access({20}, 3, DaxMode::access));
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::fstat(memory.fd, &status), 0);
   EXPECT_EQ(static_cast<std::uint64_t>(status.st_blocks) * 512, 3 * kPageSize);
 }
@@ -265,11 +266,11 @@ TEST(PmemViewTest, AWrongListChangesNothing) {
   pmem.store(64, 1);
   pmem.flush(64);
   for (const auto& wrong : std::vector<std::vector<LineOutcome>>{
-           {{64, 1}, {0, 2}},       // no such outcome
-           {{64, 1}, {128, 0}},     // a line without a choice
-           {{64, 1}, {65, 0}},      // inside a line
-           {{64, 1}, {1_TiB, 0}},   // beyond the end
-           {{64, 1}, {64, 0}},      // twice
+           {{64, 1}, {0, 2}},      // no such outcome
+           {{64, 1}, {128, 0}},    // a line without a choice
+           {{64, 1}, {65, 0}},     // inside a line
+           {{64, 1}, {1_TiB, 0}},  // beyond the end
+           {{64, 1}, {64, 0}},     // twice
        }) {
     EXPECT_EQ(error_of(pmem.view->power_cut(listed(wrong))), Errno::einval) << wrong.back().offset;
     EXPECT_EQ(pmem.view->pending_lines(), (Lines{{0, 2}, {64, 2}}));
@@ -343,7 +344,7 @@ TEST(PmemViewTest, PowerCutTakesTheMemory) {
   must(pmem.view->power_cut(kNone));
   EXPECT_FALSE(readable(memory.kaddr));
   EXPECT_FALSE(readable(memory.kaddr + kSmall - 1));
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::fstat(memory.fd, &status), 0);
   EXPECT_EQ(status.st_blocks, 0);
   pmem.view->unmap();  // the machine's removal goes on to its end
@@ -549,7 +550,7 @@ TEST(PmemViewTest, TerabytesAreSparse) {
     }
   }
   const auto memory = must(pmem.view->direct_access({0}, 1, DaxMode::access));
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::fstat(memory.fd, &status), 0);
   EXPECT_EQ(static_cast<std::uint64_t>(status.st_blocks) * 512, kTouched * kPageSize);
   ASSERT_EQ(::fstat(media, &status), 0);
