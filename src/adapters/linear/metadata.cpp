@@ -2,7 +2,6 @@
 #include "adapters/linear/metadata.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 DAXSIM_BEGIN
 namespace linear {
@@ -17,7 +16,7 @@ bool is_inside_file(PageRange pages) noexcept {
 
 void File::set_name(std::string_view name) noexcept {
   name_length = static_cast<std::uint8_t>(name.size());
-  std::memcpy(name_bytes, name.data(), name.size());
+  name.copy(name_bytes, sizeof(name_bytes));
 }
 
 Result<std::unique_ptr<Metadata>> Metadata::create(Arena& arena, const Geometry& geometry) {

@@ -17,7 +17,7 @@ void encode(const Record& record, std::span<std::byte> to) noexcept {
   raw.c = record.physical;
   std::memset(to.data(), 0, encoded_size(record));
   std::memcpy(to.data(), &raw, sizeof(raw));
-  std::memcpy(to.data() + sizeof(raw), record.name.data(), record.name.size());
+  record.name.copy(reinterpret_cast<char*>(to.data()) + sizeof(raw), record.name.size());
 }
 
 Result<Record> decode(std::span<const std::byte>& from) noexcept {

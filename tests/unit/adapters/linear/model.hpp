@@ -4,7 +4,7 @@
 // Operations are numbered 1, 2, 3, ... The model keeps the directory after each of them, and each version that a page
 // ever had. The log is ordered, so a cut leaves the metadata as it was after some operation j. Data is stored in place:
 // each byte of a page is what it was after j, or what a later operation stored there. Only a write may be seen half
-// done: its pages come one by one, its size at the end.
+// done: its pages come one by one, its size at the end. What was stored through a mapping is certain after a sync only.
 #pragma once
 
 #include <algorithm>
@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "daxsim/mm/process.hpp"
 #include "support/linear_world.hpp"
 
 namespace daxsim::test {
@@ -25,6 +26,8 @@ struct Operation {
   enum class Kind : std::uint8_t {
     create,
     write,
+    store,
+    store_sync,
     truncate,
     punch,
     zero,
@@ -110,7 +113,7 @@ class Model {
     if (!exists) {
       return {};
     }
-    run_on_file(op, *world.open(name), state.files[name], expect);
+    run_on_file(op, world, world.open(name), state.files[name], expect);
     return wrong.str();
   }
 
@@ -153,9 +156,13 @@ class Model {
   }
 
  private:
+  enum class Way : std::uint8_t { flushed, mapped };
   struct Version {
     unsigned operation;
     PageBytes bytes;
+    Way way = Way::flushed;
+    std::size_t first = 0;  // bytes [first, end) are new in this version
+    std::size_t end = kPageSize;
   };
   using Page = std::vector<Version>;
   struct File {
@@ -181,26 +188,19 @@ class Model {
     return result.ok() ? "ok" : std::string(errno_name(result.error()));
   }
 
-  // Changes bytes of a page in place; a page that is not there becomes zeros first.
-  template <class Change>
-  void store(File& file, std::uint64_t number, Change change) {
-    std::shared_ptr<Page>& page = file.pages[number];
-    if (page == nullptr) {
-      page = std::make_shared<Page>();
-      page->push_back({now(), PageBytes{}});
-      file.changed = now();
-    }
-    Version next = page->back();
-    next.operation = now();
-    change(next.bytes);
-    page->push_back(next);
-  }
-  void fill(File& file, ByteRange bytes, char value) {
+  // Changes bytes in place; a page that is not there becomes zeros first.
+  void fill(File& file, ByteRange bytes, char value, Way way = Way::flushed) {
     for (std::uint64_t at = bytes.offset; at < bytes.end();) {
       const std::uint64_t end = std::min(bytes.end(), round_up(at + 1, kPageSize));
-      store(file, at >> kPageShift, [&](PageBytes& page) {
-        std::fill(page.begin() + at % kPageSize, page.begin() + (at % kPageSize + end - at), value);
-      });
+      std::shared_ptr<Page>& page = file.pages[at >> kPageShift];
+      if (page == nullptr) {
+        page = std::make_shared<Page>();
+        page->push_back({now(), PageBytes{}});
+        file.changed = now();
+      }
+      Version next{now(), page->back().bytes, way, at % kPageSize, at % kPageSize + (end - at)};
+      std::fill(next.bytes.begin() + next.first, next.bytes.begin() + next.end, value);
+      page->push_back(next);
       at = end;
     }
   }
@@ -239,7 +239,9 @@ class Model {
   }
 
   template <class Expect>
-  void run_on_file(const Operation& op, OpenFile& open, File& file, Expect expect) {
+  void run_on_file(const Operation& op, LinearWorld& world, const std::shared_ptr<OpenFile>& handle, File& file,
+                   Expect expect) {
+    OpenFile& open = *handle;
     const ByteRange bytes{op.offset, op.length};
     const std::uint64_t first_page = pages_for(bytes.offset);
     const std::uint64_t end_page = bytes.end() >> kPageShift;
@@ -254,6 +256,27 @@ class Model {
         if (op.length != 0 && bytes.end() > file.size) {
           clear(file, {file.size, op.offset > file.size ? op.offset - file.size : 0});
           set_size(file, bytes.end());
+        }
+        return;
+      }
+      case Kind::store:
+      case Kind::store_sync: {
+        // A few bytes, inside the file and one page.
+        const ByteRange piece{op.offset, std::min<std::uint64_t>(8, kPageSize - op.offset % kPageSize)};
+        if (piece.end() > file.size) {
+          return;
+        }
+        const MapSync sync = op.kind == Kind::store ? MapSync::no : MapSync::yes;
+        const bool was_hole = !file.pages.contains(piece.offset >> kPageShift);
+        const char value = static_cast<char>('A' + now() % 57);
+        Process process(world.system, 1);
+        const std::uint64_t address = must(process.mmap(handle, {.sync = sync}));
+        for (std::uint64_t at = piece.offset; at < piece.end(); ++at) {
+          expect(process.store<char>(address + at, value).ok() ? Result<void>() : Errno::efault, {});
+        }
+        fill(file, piece, value, Way::mapped);
+        if (sync == MapSync::yes && was_hole) {
+          synced_[now()] = now();
         }
         return;
       }
@@ -319,22 +342,22 @@ class Model {
     file.pages = std::move(moved);
   }
 
-  // Whether one byte of a page may be `value` when the metadata is as after `after` and the cut came during `cut`.
-  static bool may_be(const Page* page, std::size_t at, char value, unsigned after, unsigned cut) {
+  // Whether one byte of a page may be `value` when the metadata is as after `after`, what was stored up to `durable` was
+  // synced, and the cut came during `cut`.
+  static bool may_be(const Page* page, std::size_t at, char value, unsigned after, unsigned durable, unsigned cut) {
     if (page == nullptr) {
       return value == '\0';
     }
-    bool seen_base = false;
     for (auto version = page->rbegin(); version != page->rend(); ++version) {
       if (version->operation > cut) {
         continue;
       }
-      if (version->operation <= after && seen_base) {
-        break;
-      }
-      seen_base = seen_base || version->operation <= after;
       if (version->bytes[at] == value) {
         return true;
+      }
+      const bool flushed = version->way == Way::flushed && version->first <= at && at < version->end;
+      if (version->operation <= durable || (version->operation <= after && flushed)) {
+        return false;
       }
     }
     return false;
@@ -375,7 +398,7 @@ class Model {
       if (content->second.size() != file.size) {
         return name + " has " + std::to_string(content->second.size()) + " bytes and not " + std::to_string(file.size);
       }
-      unsigned stored = after;
+      unsigned stored = 0;  // the last sync of what is stored in the file
       if (const auto durable = durable_.find(file.id); durable != durable_.end()) {
         for (const unsigned operation : durable->second) {
           stored = operation < cut ? std::max(stored, operation) : stored;
@@ -393,8 +416,8 @@ class Model {
           continue;
         }
         const char value = content->second[at];
-        if (!may_be(page, at % kPageSize, value, stored, cut) &&
-            !(half != nullptr && may_be(page_at(half, at >> kPageShift), at % kPageSize, value, after, cut))) {
+        if (!may_be(page, at % kPageSize, value, after, stored, cut) &&
+            !(half != nullptr && may_be(page_at(half, at >> kPageShift), at % kPageSize, value, after, stored, cut))) {
           return name + " byte " + std::to_string(at) + " is " + std::to_string(static_cast<int>(value));
         }
       }

@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "unit/adapters/linear/image.hpp"
+#include "support/linear_image.hpp"
 
 namespace daxsim {
 namespace {
