@@ -168,7 +168,7 @@ class Demo {
   explicit Demo(const DemoOptions& options) : options_(options), report_(options.json), media_(options.media) {}
 
   int run() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = &on_sigbus;
     action.sa_flags = SA_SIGINFO;
     sigemptyset(&action.sa_mask);
@@ -203,7 +203,9 @@ class Demo {
     const SpaceUsage space = need("statfs", fs.space());
     report_.number("free_pages", space.free_pages, "free pages after mkfs and mount");
     report_.check(device.state() == LifeState::alive, "the device is ALIVE and mounted");
-    { [[maybe_unused]] const File file = need("create", fs.create(kFileName, kFileSize)); }
+    {
+      [[maybe_unused]] const File file = need("create", fs.create(kFileName, kFileSize));
+    }
     need("sync", fs.sync());
     fs_.emplace(std::move(fs));
     device_.emplace(std::move(device));
@@ -263,8 +265,8 @@ class Demo {
     for (std::uint64_t line = 0; line < kRows * kLinesPerPage; ++line) {
       map_->data()[line * kCacheLine] = std::byte{0x22};
     }
-    persist(map_->data(), kPageSize);              // page 0: flushed and fenced
-    flush(map_->data() + kPageSize, kPageSize);    // page 1: flushed, no fence
+    persist(map_->data(), kPageSize);            // page 0: flushed and fenced
+    flush(map_->data() + kPageSize, kPageSize);  // page 1: flushed, no fence
     const PowerCutReport cut =
         need("power cut", machine_.power_cut({.kind = PowerCut::Kind::seeded, .seed = options_.seed}));
     report_.number("dirty_lines", cut.dirty_lines, "lines that were in the CPU cache only");
@@ -302,7 +304,9 @@ class Demo {
         text += is_new ? "#" : ".";
       }
       rows.push_back(fmt::format("page {} {}  {}", row, text,
-                                 row == 0 ? "flushed + fenced" : row == 1 ? "flushed" : "stored"));
+                                 row == 0   ? "flushed + fenced"
+                                 : row == 1 ? "flushed"
+                                            : "stored"));
     }
     report_.picture("survived", rows);
     report_.number("survived_lines", survived, "lines with the new value (#)");

@@ -11,7 +11,7 @@ struct DemoOptions {
   std::filesystem::path media;  // empty: a temporary file, removed at the end
   std::uint64_t seed = 1;       // of the power cut
   bool json = false;
-  bool trace = false;           // print the fault's fs_dax events
+  bool trace = false;  // print the fault's fs_dax events
 };
 
 // Returns the exit status: 0 when every step behaved.

@@ -100,7 +100,8 @@ Result<DeviceHandle> Machine::attach(std::shared_ptr<Device> device) {
   Attachment& attached = *attachment;
   core_->attachments.push_back(std::move(attachment));
   core_->memory.bind(first, attached);
-  core_->events.emit({.type = EventType::attach, .dev = dev, .last = attached.pages(), .pfn = first, .object = &attached});
+  core_->events.emit(
+      {.type = EventType::attach, .dev = dev, .last = attached.pages(), .pfn = first, .object = &attached});
   return DeviceHandle(core_, attached);
 }
 

@@ -46,6 +46,9 @@ namespace live {
 // Who asks for a page: an instruction that the CPU could not finish, or prefault(), which no kernel reports as a fault.
 enum class Cause : std::uint8_t { instruction, populate };
 
+// In a child process its only thread has another number. Context: that thread.
+void forget_thread_number() noexcept;
+
 class Area final : public Vma {
  public:
   // Errors: Errno::enomem. Context: not in the fault path.

@@ -105,6 +105,7 @@ void Registry::after_fork_in_child() noexcept {
     leaf.store(nullptr, std::memory_order_relaxed);
   }
   abandon_userfaultfd();
+  forget_thread_number();
   registry.lock.unlock();
 }
 

@@ -26,8 +26,8 @@ uffdio_range to_uffd(HostRange range) noexcept {
   return {reinterpret_cast<std::uintptr_t>(range.address), range.bytes};
 }
 
-// A userfaultfd in SIGBUS mode queues nothing: the faulting thread gets the signal and resolves the fault itself. One
-// descriptor serves all mappings of the process, and stays open.
+// A userfaultfd in SIGBUS mode queues nothing and nobody waits at it: the faulting thread gets the signal and resolves the
+// fault itself. One descriptor serves all mappings of the process, and stays open.
 class UserfaultfdHost final : public Host {
  public:
   [[nodiscard]] LiveBackend backend() const noexcept override { return LiveBackend::userfaultfd; }
@@ -78,7 +78,7 @@ class UserfaultfdHost final : public Host {
       const HostRange rest{range.address + done, range.bytes - done};
       uffdio_continue request{};
       request.range = to_uffd(rest);
-      request.mode = watch_stores ? kContinueModeWp : 0;
+      request.mode = UFFDIO_CONTINUE_MODE_DONTWAKE | (watch_stores ? kContinueModeWp : 0);
       if (control(UFFDIO_CONTINUE, &request)) {
         return {};
       }
@@ -109,6 +109,7 @@ class UserfaultfdHost final : public Host {
     for (std::size_t done = 0; done < range.bytes;) {
       uffdio_zeropage request{};
       request.range = to_uffd({range.address + done, range.bytes - done});
+      request.mode = UFFDIO_ZEROPAGE_MODE_DONTWAKE;
       if (control(UFFDIO_ZEROPAGE, &request)) {
         return {};
       }
@@ -132,6 +133,7 @@ class UserfaultfdHost final : public Host {
     request.dst = reinterpret_cast<std::uintptr_t>(page);
     request.src = reinterpret_cast<std::uintptr_t>(source != nullptr ? source : kZeros);
     request.len = kPageSize;
+    request.mode = UFFDIO_COPY_MODE_DONTWAKE;
     while (!control(UFFDIO_COPY, &request)) {
       if (errno != EAGAIN) {
         return from_host_errno(errno);
@@ -187,7 +189,7 @@ class UserfaultfdHost final : public Host {
   Result<void> set_watch_stores(HostRange range, bool on) const noexcept {
     uffdio_writeprotect request{};
     request.range = to_uffd(range);
-    request.mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0;
+    request.mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : UFFDIO_WRITEPROTECT_MODE_DONTWAKE;
     while (!control(UFFDIO_WRITEPROTECT, &request)) {
       if (errno != EAGAIN) {
         return from_host_errno(errno);

@@ -8,7 +8,7 @@
 DAXSIM_BEGIN
 namespace soft_mmu {
 
-alignas(kPageSize) constinit const std::array<std::byte, kPageSize> zero_page{};
+alignas(kPageSize) constinit const std::array<std::byte, kPageSize> kZeroPage{};
 
 namespace {
 

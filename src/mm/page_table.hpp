@@ -32,7 +32,7 @@ DAXSIM_BEGIN
 namespace soft_mmu {
 
 // What the zero pages read as, also each page of the huge one.
-alignas(kPageSize) extern const std::array<std::byte, kPageSize> zero_page;
+alignas(kPageSize) extern const std::array<std::byte, kPageSize> kZeroPage;
 
 // One word of a directory or table.
 //
@@ -47,7 +47,7 @@ class PteWord {
   static PteWord memory(std::byte* kaddr, Writable writable) noexcept {
     return PteWord(address_bits(kaddr) | kPresent | (writable == Writable::yes ? kWritable : 0));
   }
-  static PteWord zeros() noexcept { return PteWord(address_bits(zero_page.data()) | kPresent | kZero); }
+  static PteWord zeros() noexcept { return PteWord(address_bits(kZeroPage.data()) | kPresent | kZero); }
   static PteWord private_copy(std::byte* page, Writable writable) noexcept {
     return PteWord(memory(page, writable).word_ | kPrivate);
   }

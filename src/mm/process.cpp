@@ -273,7 +273,7 @@ Result<std::uint64_t> Process::mmap(std::shared_ptr<OpenFile> file, const MapOpt
 
   const ExclusiveLock guard(mm_);
   const std::uint64_t start = next_address_ + options.offset % kPmdSize;
-  if (pages > (kEndOfAddresses - start) >> kPageShift) {
+  if (start > kEndOfAddresses || pages > (kEndOfAddresses - start) >> kPageShift) {
     return Errno::enomem;
   }
   const std::uint64_t end = start + (pages << kPageShift);

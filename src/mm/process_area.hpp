@@ -37,8 +37,8 @@ class Area final : public Vma {
 
   FaultOutcome install(const Installation& what) noexcept override;
   FaultOutcome install_private(Pgoff page, const std::byte* source) noexcept override;
-  std::uint64_t write_protect(PageRange pages) noexcept override;
-  void unmap(PageRange pages, EvenCows even_cows) noexcept override;
+  std::uint64_t write_protect(PageRange what) noexcept override;
+  void unmap(PageRange what, EvenCows even_cows) noexcept override;
   [[nodiscard]] PteState pte(Pgoff page) noexcept override;
   [[nodiscard]] bool has_page_table(Pgoff page) noexcept override;
   [[nodiscard]] FaultCounts fault_counts() noexcept override;

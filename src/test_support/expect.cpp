@@ -35,7 +35,7 @@ std::string describe(const FaultSignal& signal) {
 struct SignalProbeHandler {
   // Installed before main, and so before the library's own handler, which passes on to it what ends in a signal.
   SignalProbeHandler() noexcept {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = &handle;
     action.sa_flags = SA_SIGINFO | SA_NODEFER;
     sigemptyset(&action.sa_mask);
@@ -74,7 +74,7 @@ struct SignalProbeHandler {
 };
 
 namespace {
-const SignalProbeHandler installed;
+const SignalProbeHandler kInstalled;
 }
 
 void SignalProbe::arm() noexcept {

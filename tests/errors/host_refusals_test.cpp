@@ -44,16 +44,16 @@ TEST(HostRefusals, NoUserfaultfd) {
   // Errno::emfile and Errno::enfile as the host says them; whatever else it says is Errno::enosys.
   for (const auto& [host, ours] :
        {std::pair(EMFILE, Errno::emfile), {ENFILE, Errno::enfile}, {ENOSYS, Errno::enosys}, {EPERM, Errno::enosys}}) {
-    const std::string trouble = support::in_child([host = host, ours = ours](std::ostream& out) {
+    const std::string trouble = support::in_child([refused = host, wanted = ours](std::ostream& out) {
       const support::TempFile media;
       Machine machine;
       FileSystem fs =
           must(machine.mkfs<LinearFs>(must(machine.attach(sim::Pmem{.path = media.path(), .size = 2_MiB}))));
       File file = must(fs.create("file", 64_KiB));
-      refuse_userfaultfd(host);
+      refuse_userfaultfd(refused);
       const auto one = Mapping::map(machine.context().system, file.open_file(), {}, LiveBackend::userfaultfd);
       const auto two = file.map({}, LiveBackend::userfaultfd);
-      if (one.ok() || one.error() != ours || two.ok() || two.error() != ours) {
+      if (one.ok() || one.error() != wanted || two.ok() || two.error() != wanted) {
         out << "Mapping::map: " << (one.ok() ? "success" : errno_name(one.error()))
             << ", File::map: " << (two.ok() ? "success" : errno_name(two.error()));
       }

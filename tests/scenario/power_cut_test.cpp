@@ -154,8 +154,8 @@ TEST(PowerCut, RebootAloneIsOrderly) {
 TEST(PowerCut, EadrLosesNothing) {
   const TemporaryFile media;
   Machine machine;
-  DeviceHandle device = must(machine.attach(
-      sim::Pmem{.path = media.path(), .size = 8_MiB, .domain = sim::PersistenceDomain::eadr}));
+  DeviceHandle device =
+      must(machine.attach(sim::Pmem{.path = media.path(), .size = 8_MiB, .domain = sim::PersistenceDomain::eadr}));
   FileSystem fs = must(machine.mkfs<LinearFs>(device));
   File file = must(fs.create("/file"));
   const std::byte before{4};

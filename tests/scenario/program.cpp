@@ -40,8 +40,7 @@ void Program::open_and_map(bool create) {
     process_ = &world_.machine.spawn();
     address_ = must(process_->mmap(file_->open_file(), whole));
   } else {
-    map_.emplace(must(
-        file_->map(whole, mmu_ == Mmu::userfaultfd ? LiveBackend::userfaultfd : LiveBackend::sigsegv)));
+    map_.emplace(must(file_->map(whole, mmu_ == Mmu::userfaultfd ? LiveBackend::userfaultfd : LiveBackend::sigsegv)));
   }
 }
 
@@ -109,8 +108,8 @@ void Program::put(Cell cell, std::uint64_t value) {
 }
 
 void Program::clear_cells(std::uint64_t first_byte, std::uint64_t end_byte) {
-  for (auto at = model_.now.lower_bound(first_byte / kCacheLine); at != model_.now.end() && at->first < end_byte / kCacheLine;
-       ++at) {
+  for (auto at = model_.now.lower_bound(first_byte / kCacheLine);
+       at != model_.now.end() && at->first < end_byte / kCacheLine; ++at) {
     at->second = 0;
     model_.maybe[at->first].insert(0);
   }
@@ -225,9 +224,9 @@ void Program::cut() {
       const auto maybe = model_.maybe.find(cell);
       const bool possible = maybe == model_.maybe.end() ? value == 0 : maybe->second.contains(value);
       if (!possible) {
-        return fail(fmt::format("cell {} (page {}) is {} after the cut; possible: {}", cell,
-                                cell * kCacheLine / kPageSize, value,
-                                maybe == model_.maybe.end() ? std::string("0") : fmt::format("{}", fmt::join(maybe->second, " "))));
+        return fail(fmt::format(
+            "cell {} (page {}) is {} after the cut; possible: {}", cell, cell * kCacheLine / kPageSize, value,
+            maybe == model_.maybe.end() ? std::string("0") : fmt::format("{}", fmt::join(maybe->second, " "))));
       }
     }
     if (value != 0) {
@@ -280,8 +279,8 @@ void Program::check_all(const char* when) {
     // Every cell by read; every fourth also by a load, so that some pages stay unmapped.
     const std::uint64_t loaded = cell % 4 == 0 ? load(cell) : read;
     if (read != wanted || loaded != wanted) {
-      fail(fmt::format("{}: cell {} (page {}) reads {}, loads {}; wanted {}", when, cell,
-                       cell * kCacheLine / kPageSize, read, loaded, wanted));
+      fail(fmt::format("{}: cell {} (page {}) reads {}, loads {}; wanted {}", when, cell, cell * kCacheLine / kPageSize,
+                       read, loaded, wanted));
     }
   }
 }

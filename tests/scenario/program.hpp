@@ -24,7 +24,7 @@ const char* mmu_name(Mmu mmu);
 class Program {
  public:
   struct Shape {
-    std::uint64_t pages = 24;       // the file never grows beyond
+    std::uint64_t pages = 24;  // the file never grows beyond
     std::uint64_t steps = 40;
     std::uint64_t device_size = std::uint64_t{8} << 20;
   };
@@ -39,8 +39,8 @@ class Program {
   using Cell = std::uint64_t;  // byte offset / 64
   struct Model {
     std::uint64_t size = 0;
-    std::set<std::uint64_t> sizes{0};  // possible after a cut
-    std::map<Cell, std::uint64_t> now;  // absent: 0
+    std::set<std::uint64_t> sizes{0};               // possible after a cut
+    std::map<Cell, std::uint64_t> now;              // absent: 0
     std::map<Cell, std::set<std::uint64_t>> maybe;  // absent: {0}
   };
 

@@ -14,17 +14,14 @@ namespace {
 
 using namespace daxsim::literals;
 
-LiveBackend backend_of(Mmu mmu) {
-  return mmu == Mmu::userfaultfd ? LiveBackend::userfaultfd : LiveBackend::sigsegv;
-}
+LiveBackend backend_of(Mmu mmu) { return mmu == Mmu::userfaultfd ? LiveBackend::userfaultfd : LiveBackend::sigsegv; }
 
 struct Case {
   Removal removal;
   Mmu mmu;
 };
 std::string case_name(const ::testing::TestParamInfo<Case>& info) {
-  return std::string(info.param.removal == Removal::orderly ? "Orderly" : "Surprise") + "_" +
-         mmu_name(info.param.mmu);
+  return std::string(info.param.removal == Removal::orderly ? "Orderly" : "Surprise") + "_" + mmu_name(info.param.mmu);
 }
 
 // Loads and stores of either kind of mapping, as a program sees them.
@@ -140,8 +137,8 @@ TEST(Removal, OrderlyLosesNothing) {
 TEST(Removal, WaitsForPinsWithABound) {
   LiveWorld world = live_file(1_MiB);
   world.map.data()[0] = std::byte{1};
-  const dax::Pin pin = must(
-      dax::pin_page(world.machine.context(), world.file.open_file()->inode().mapping(), Pgoff{0}));
+  const dax::Pin pin =
+      must(dax::pin_page(world.machine.context(), world.file.open_file()->inode().mapping(), Pgoff{0}));
 
   EXPECT_ERRNO(world.machine.remove(world.device, Removal::orderly, std::chrono::milliseconds{5}), Errno::ebusy);
   EXPECT_EQ(world.device.state(), LifeState::disk_gone);

@@ -42,7 +42,7 @@ class TempFile {
   }
   // Bytes that the host has given the file blocks for.
   [[nodiscard]] std::uint64_t allocated() const {
-    struct stat status {};
+    struct stat status{};
     return ::stat(path().c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * 512 : 0;
   }
 

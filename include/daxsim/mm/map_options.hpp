@@ -16,9 +16,9 @@ enum class MapSync : std::uint8_t { no, yes };
 struct MapOptions {
   Prot prot = Prot::read_write;
   Sharing sharing = Sharing::shared;
-  MapSync sync = MapSync::no;   // MAP_SYNC; shared mappings on synchronous devices only
-  std::uint64_t offset = 0;     // bytes into the file, page aligned
-  std::uint64_t length = 0;     // bytes, rounded up to pages; 0: from offset to the end of the file
+  MapSync sync = MapSync::no;  // MAP_SYNC; shared mappings on synchronous devices only
+  std::uint64_t offset = 0;    // bytes into the file, page aligned
+  std::uint64_t length = 0;    // bytes, rounded up to pages; 0: from offset to the end of the file
 };
 
 DAXSIM_END

@@ -69,18 +69,18 @@ std::optional<Errno> error_of(const Result<T>& result) {
 #define EXPECT_SIGBUS_LOAD(pointer, code) \
   DAXSIM_EXPECT_SIGBUS(pointer, code, [[maybe_unused]] const auto daxsim_loaded = *daxsim_at)
 #define EXPECT_SIGBUS_STORE(pointer, code) DAXSIM_EXPECT_SIGBUS(pointer, code, *daxsim_at = 0x5a)
-#define DAXSIM_EXPECT_SIGBUS(pointer, code, access)                                                              \
-  do {                                                                                                           \
-    volatile unsigned char* const daxsim_at =                                                                    \
-        const_cast<volatile unsigned char*>(reinterpret_cast<const volatile unsigned char*>(pointer));           \
-    EXPECT_TRUE(::daxsim::test::ended_in_sigbus(                                                                 \
-        #pointer, #code, ::daxsim::test::SignalProbe::run([daxsim_at] { access; }), daxsim_at, (code)));         \
+#define DAXSIM_EXPECT_SIGBUS(pointer, code, access)                                                      \
+  do {                                                                                                   \
+    volatile unsigned char* const daxsim_at =                                                            \
+        const_cast<volatile unsigned char*>(reinterpret_cast<const volatile unsigned char*>(pointer));   \
+    EXPECT_TRUE(::daxsim::test::ended_in_sigbus(                                                         \
+        #pointer, #code, ::daxsim::test::SignalProbe::run([daxsim_at] { access; }), daxsim_at, (code))); \
   } while (false)
 
-#define EXPECT_FAULTS(mapping, ...)                                                                    \
-  do {                                                                                                 \
-    ::daxsim::FaultCounts daxsim_wanted;                                                               \
-    [[maybe_unused]] auto& [pte, pmd, cow, sigbus] = daxsim_wanted;                                    \
-    __VA_ARGS__;                                                                                       \
-    EXPECT_TRUE(::daxsim::test::same_faults(#mapping, (mapping).faults(), daxsim_wanted));             \
+#define EXPECT_FAULTS(mapping, ...)                                                        \
+  do {                                                                                     \
+    ::daxsim::FaultCounts daxsim_wanted;                                                   \
+    [[maybe_unused]] auto& [pte, pmd, cow, sigbus] = daxsim_wanted;                        \
+    __VA_ARGS__;                                                                           \
+    EXPECT_TRUE(::daxsim::test::same_faults(#mapping, (mapping).faults(), daxsim_wanted)); \
   } while (false)

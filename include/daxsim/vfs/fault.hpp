@@ -70,11 +70,11 @@ class FaultOutcome {
 // One fault, on its way down from mm through Inode::fault to dax. Lives on the stack of the faulting thread.
 struct FaultRequest {
   Vma& vma;
-  Pgoff pgoff;               // of the faulting page in the file
+  Pgoff pgoff;                // of the faulting page in the file
   std::uint64_t address = 0;  // the faulting byte
   unsigned order = 0;         // 0 or kPmdOrder
   std::uint32_t flags = fault_flag::kUserFault;
-  std::uint32_t task = 0;     // who, for events
+  std::uint32_t task = 0;  // who, for events
 
   [[nodiscard]] bool is_write() const noexcept { return (flags & fault_flag::kWrite) != 0; }
   // A write that must not reach the file: to a private mapping.

@@ -35,8 +35,8 @@ struct FileExtent {
   Kind kind = Kind::hole;
   bool is_new = false;          // blocks were allocated or converted by this call (IOMAP_F_NEW)
   bool metadata_dirty = false;  // a crash now would lose the mapping: MAP_SYNC must commit first (IOMAP_F_DIRTY)
-  PageRange pages;              // what the answer is for: begins at the asked page; 1 or more pages, maybe fewer than asked
-  PageRange extent;             // the whole run around it, contiguous on the device; contains `pages`
+  PageRange pages;   // what the answer is for: begins at the asked page; 1 or more pages, maybe fewer than asked
+  PageRange extent;  // the whole run around it, contiguous on the device; contains `pages`
   Attachment* device = nullptr;  // memory, unwritten: where
   Pgoff device_page;             // memory, unwritten: of pages.first
   // memory: of pages.first, for pages.pages pages. A file system on one device may leave it empty (memory.pages 0) after
@@ -56,7 +56,14 @@ constexpr std::uint64_t last_byte(ByteRange bytes) noexcept {
 enum class Datasync : std::uint8_t { no, yes };
 
 // fallocate(2).
-enum class Fallocate : std::uint8_t { allocate, allocate_keep_size, punch_hole, zero_range, collapse_range, insert_range };
+enum class Fallocate : std::uint8_t {
+  allocate,
+  allocate_keep_size,
+  punch_hole,
+  zero_range,
+  collapse_range,
+  insert_range
+};
 
 class Inode : public std::enable_shared_from_this<Inode> {
  public:

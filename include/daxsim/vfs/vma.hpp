@@ -58,10 +58,10 @@ struct PteState {
 
 // Faults taken by one area, by what they ended in. Numbers, never reset.
 struct FaultCounts {
-  std::uint64_t pte = 0;      // PTE faults that installed or upgraded a page
-  std::uint64_t pmd = 0;      // PMD faults that installed
-  std::uint64_t cow = 0;      // private copies made
-  std::uint64_t sigbus = 0;   // ended in a bus error
+  std::uint64_t pte = 0;     // PTE faults that installed or upgraded a page
+  std::uint64_t pmd = 0;     // PMD faults that installed
+  std::uint64_t cow = 0;     // private copies made
+  std::uint64_t sigbus = 0;  // ended in a bus error
   friend bool operator==(const FaultCounts&, const FaultCounts&) = default;
 };
 
@@ -109,8 +109,8 @@ class Vma {
   const VmFlags flags_;
   const std::uint64_t start_;
   const PageRange pages_;
-  Vma* next_ = nullptr;      // guarded by the address space's i_mmap lock
-  Vma** link_ = nullptr;     // guarded by the address space's i_mmap lock
+  Vma* next_ = nullptr;   // guarded by the address space's i_mmap lock
+  Vma** link_ = nullptr;  // guarded by the address space's i_mmap lock
 };
 
 DAXSIM_END

@@ -11,12 +11,14 @@
 #include <thread>
 
 #include "fake_device.hpp"
+#include "support/blocked_thread.hpp"
 #include "support/error_of.hpp"
 
 namespace daxsim {
 namespace {
 
 using support::error_of;
+using test::BlockedThread;
 
 struct TestHolder final : Holder {
   Result<void> pre_remove(Attachment&) override {
@@ -128,34 +130,30 @@ TEST(HolderTest, MayUseTheDeviceWhileItIsTold) {
 }
 
 TEST(HolderTest, UnmountWaitsForTheNotificationUnderWay) {
-  // Unmount racing a removal (F7, B26): release() returns when the call into the holder has, so the holder may die
-  // then.
+  // Unmount racing a removal (F7, B26): release() returns when the call into the holder has, so the holder may die then.
   AttachedFake fake;
   auto holder = std::make_unique<TestHolder>();
   ASSERT_TRUE(fake.attachment->claim(*holder).ok());
   std::latch told(1);
-  std::atomic<bool> releasing{false};
-  std::atomic<bool> returned{false};
+  std::latch go_on(1);
   holder->during = [&] {
     told.count_down();
-    while (!releasing) {
-      std::this_thread::yield();
-    }
-    for (int i = 0; i < 2000; ++i) {
-      std::this_thread::yield();  // time for a release() that does not wait to destroy us
-    }
-    EXPECT_FALSE(returned);
+    go_on.wait();
   };
   std::thread remover([&] { EXPECT_TRUE(fake.attachment->notify_holder().ok()); });
   told.wait();
+  BlockedThread unmount([&] {
+    fake.attachment->release(*holder);
+    holder.reset();
+  });
 
-  releasing = true;
-  fake.attachment->release(*holder);
-  returned = true;
-  holder.reset();
+  EXPECT_TRUE(unmount.blocks());
+  EXPECT_EQ(error_of(fake.attachment->notify_holder()), Errno::eopnotsupp) << "told again while it is let go";
 
+  go_on.count_down();
+  unmount.join();
   remover.join();
-  EXPECT_EQ(error_of(fake.attachment->notify_holder()), Errno::eopnotsupp);
+  EXPECT_EQ(holder, nullptr);
 }
 
 TEST(HolderTest, UnmountAndRemovalRaceAtRandom) {
@@ -166,9 +164,12 @@ TEST(HolderTest, UnmountAndRemovalRaceAtRandom) {
     while (!stop) {
       const auto told = fake.attachment->notify_holder();
       EXPECT_TRUE(told.ok() || told.error() == Errno::eopnotsupp);
+      if (!told.ok()) {
+        std::this_thread::yield();
+      }
     }
   });
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 300; ++i) {
     auto holder = std::make_unique<TestHolder>();
     ASSERT_TRUE(fake.attachment->claim(*holder).ok());
     if (i % 3 == 0) {

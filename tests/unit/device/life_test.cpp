@@ -3,17 +3,19 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <latch>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "fake_device.hpp"
+#include "support/blocked_thread.hpp"
 #include "support/error_of.hpp"
 
 namespace daxsim {
 namespace {
 
 using support::error_of;
+using test::BlockedThread;
 using enum LifeState;
 
 constexpr LifeState kStates[] = {alive, pre_remove, dax_dead, disk_gone, unmapped};
@@ -85,66 +87,53 @@ TEST(LifeTest, AllowsWhatTheStateAllows) {
   }
 }
 
-// What parks inside the gate, and who came back while it was there.
-struct Parked {
-  std::latch inside{1};
-  std::atomic<bool> left{false};
-};
-
 TEST(LifeTest, EdgesWaitForReadersOfTheGate) {
-  // A thread that has its memory from an alive device may use it until it leaves the gate, however the device dies
-  // (I1).
+  // A thread that has its memory from an alive device may use it until it leaves the gate, however the device dies (I1).
   for (const LifeState from : {alive, dax_dead, disk_gone}) {
+    const LifeState to = from == alive ? dax_dead : static_cast<LifeState>(static_cast<int>(from) + 1);
+    SCOPED_TRACE(life_state_name(to));
     AttachedFake fake;
     fake.live_until(from);
-    const LifeState to = from == alive ? dax_dead : static_cast<LifeState>(static_cast<int>(from) + 1);
-    Parked parked;
-    std::thread reader([&] {
-      const Gate::Reader in_gate(fake.attachment->gate());
-      parked.inside.count_down();
-      while (fake.attachment->state() != to) {
-        std::this_thread::yield();
-      }
-      for (int i = 0; i < 2000; ++i) {
-        std::this_thread::yield();  // time for a remover that does not wait to come back too early
-      }
-      EXPECT_EQ(fake.view->unmaps, 0);
-      parked.left = true;
-    });
-    parked.inside.wait();
+    std::optional<Gate::Reader> reader(fake.attachment->gate());
 
-    ASSERT_TRUE(fake.attachment->advance(to).ok());
+    BlockedThread remover([&] { EXPECT_TRUE(fake.attachment->advance(to).ok()); });
 
-    EXPECT_TRUE(parked.left) << life_state_name(to);
-    reader.join();
+    EXPECT_TRUE(remover.blocks());
+    EXPECT_EQ(fake.attachment->state(), to) << "the state changes first";
+    EXPECT_EQ(fake.view->unmaps, 0);
+    reader.reset();
+    remover.join();
+    EXPECT_EQ(fake.view->unmaps, to == unmapped ? 1 : 0);
   }
+}
+
+TEST(LifeTest, NoticeWaitsForNobody) {
+  // pre_remove changes nothing for who is inside.
+  AttachedFake fake;
+  const Gate::Reader reader(fake.attachment->gate());
+  EXPECT_TRUE(fake.attachment->advance(pre_remove).ok());
+  EXPECT_TRUE(fake.attachment->direct_access({0}, 1).ok());
 }
 
 TEST(LifeTest, ReadersMayEnterAndNestWhileItDies) {
   // A waiting remover keeps nobody out: who is inside may call what enters the gate again.
   AttachedFake fake;
-  std::latch inside(1);
-  std::atomic<bool> left{false};
-  std::thread reader([&] {
-    const Gate::Reader in_gate(fake.attachment->gate());
-    inside.count_down();
-    while (fake.attachment->state() != dax_dead) {
-      std::this_thread::yield();
-    }
-    EXPECT_EQ(error_of(fake.attachment->direct_access({0}, 1)), Errno::enxio);
-    EXPECT_TRUE(fake.attachment->flush({0, 64}).ok());
-    EXPECT_TRUE(fake.attachment->fence().ok());
-    left = true;
-  });
-  inside.wait();
-  ASSERT_TRUE(fake.attachment->advance(dax_dead).ok());
-  EXPECT_TRUE(left);
-  reader.join();
+  std::optional<Gate::Reader> reader(fake.attachment->gate());
+  BlockedThread remover([&] { EXPECT_TRUE(fake.attachment->advance(dax_dead).ok()); });
+  EXPECT_TRUE(remover.blocks());
+
+  EXPECT_EQ(error_of(fake.attachment->direct_access({0}, 1)), Errno::enxio);
+  EXPECT_TRUE(fake.attachment->flush({0, 64}).ok());
+  EXPECT_TRUE(fake.attachment->fence().ok());
+
+  EXPECT_TRUE(remover.blocks()) << "nested readers have come and gone, the first is still inside";
+  reader.reset();
+  remover.join();
 }
 
 TEST(LifeTest, OneOfTwoRemoversMakesTheEdge) {
   // Each edge once, also when two threads try.
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 100; ++round) {
     AttachedFake fake;
     std::atomic<int> made{0};
     const auto remove = [&] { made += fake.attachment->advance(dax_dead).ok() ? 1 : 0; };

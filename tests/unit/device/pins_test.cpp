@@ -10,12 +10,14 @@
 #include <vector>
 
 #include "fake_device.hpp"
+#include "support/blocked_thread.hpp"
 #include "support/error_of.hpp"
 
 namespace daxsim {
 namespace {
 
 using support::error_of;
+using test::BlockedThread;
 
 TEST(PinsTest, CountPerPage) {
   // As many unpins as pins.
@@ -71,7 +73,7 @@ TEST(PinsTest, OutliveRemoval) {
 
 TEST(PinsTest, NoneAppearsAfterDeath) {
   // I3: once advance(dax_dead) has returned the number of pins can only go down.
-  for (int round = 0; round < 100; ++round) {
+  for (int round = 0; round < 20; ++round) {
     AttachedFake fake;
     std::latch pinning(2);
     const auto pin_until_dead = [&] {
@@ -99,19 +101,11 @@ TEST(PinsTest, WaitReturnsAtTheLastUnpin) {
   ASSERT_TRUE(attachment.pin({3}).ok());
   ASSERT_TRUE(attachment.pin({3}).ok());
   ASSERT_TRUE(attachment.pin({4}).ok());
-  std::atomic<int> unpinned{0};
-  std::latch waiting(1);
-  std::thread waiter([&] {
-    waiting.count_down();
-    EXPECT_TRUE(attachment.wait_unpinned({3}).ok());
-    EXPECT_EQ(unpinned, 2);
-  });
-  waiting.wait();
-  for (int i = 0; i < 2; ++i) {
-    std::this_thread::yield();
-    ++unpinned;
-    attachment.unpin({3});
-  }
+  BlockedThread waiter([&] { EXPECT_TRUE(attachment.wait_unpinned({3}).ok()); });
+  EXPECT_TRUE(waiter.blocks());
+  attachment.unpin({3});
+  EXPECT_TRUE(waiter.blocks()) << "one pin is left";
+  attachment.unpin({3});
   waiter.join();
   attachment.unpin({4});
 }
@@ -123,18 +117,16 @@ TEST(PinsTest, WaitIsOverAtOnceWithoutPins) {
 }
 
 TEST(PinsTest, WaitEndsWhenInterrupted) {
-  // Errno::eintr, before and during the sleep.
+  // Errno::eintr, during the sleep and before it.
   AttachedFake fake;
   ASSERT_TRUE(fake.attachment->pin({3}).ok());
   Interruption interruption;
-  std::latch waiting(1);
-  std::thread waiter([&] {
+  BlockedThread waiter([&] {
     const InterruptScope scope(interruption);
-    waiting.count_down();
     EXPECT_EQ(error_of(fake.attachment->wait_unpinned({3})), Errno::eintr);
     EXPECT_EQ(error_of(fake.attachment->wait_unpinned({3})), Errno::eintr);
   });
-  waiting.wait();
+  EXPECT_TRUE(waiter.blocks());
   interruption.raise();
   waiter.join();
   fake.attachment->unpin({3});
@@ -144,19 +136,12 @@ TEST(PinsTest, ManyWaitersAllWake) {
   // Truncates of several files that share the page.
   AttachedFake fake;
   ASSERT_TRUE(fake.attachment->pin({0}).ok());
-  std::latch waiting(3);
-  std::vector<std::thread> waiters;
-  for (int i = 0; i < 3; ++i) {
-    waiters.emplace_back([&] {
-      waiting.count_down();
-      EXPECT_TRUE(fake.attachment->wait_unpinned({0}).ok());
-    });
-  }
-  waiting.wait();
+  const auto wait = [&] { EXPECT_TRUE(fake.attachment->wait_unpinned({0}).ok()); };
+  BlockedThread first(wait);
+  BlockedThread second(wait);
+  BlockedThread third(wait);
+  EXPECT_TRUE(first.blocks() && second.blocks() && third.blocks());
   fake.attachment->unpin({0});
-  for (std::thread& waiter : waiters) {
-    waiter.join();
-  }
 }
 
 RC_GTEST_PROP(PinsTest, AgreeWithAMap, ()) {

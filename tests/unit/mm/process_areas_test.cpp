@@ -86,6 +86,18 @@ TEST_F(ProcessAreas, MmapErrors) {
   EXPECT_ERRNO(process.mmap(file, {}), Errno::eio);
 }
 
+TEST_F(ProcessAreas, TheWholeAddressSpaceCanBeMappedOnce) {
+  // To the last page below the kernel's half; then there is no room for one more.
+  const std::uint64_t all = 0x7ffffffff000 - kBase;
+
+  EXPECT_EQ(map({.length = all}), kBase);
+  EXPECT_ERRNO(process.mmap(world.open(), {.length = 1}), Errno::enomem);
+
+  EXPECT_TRUE(process.load<std::uint8_t>(kBase).ok());
+  EXPECT_EQ(code_of(process.load<std::uint8_t>(kBase + all - 1)), BUS_ADRERR);
+  EXPECT_EQ(code_of(process.load<std::uint8_t>(kBase + all)), SEGV_MAPERR);
+}
+
 TEST_F(ProcessAreas, MapSyncIsForSharedAreas) {
   // Oracle workload e: MAP_PRIVATE | MAP_SYNC is accepted and ignored.
   map({.sync = MapSync::yes, .length = kP});
