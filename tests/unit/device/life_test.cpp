@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -94,7 +96,7 @@ TEST(LifeTest, EdgesWaitForReadersOfTheGate) {
     SCOPED_TRACE(life_state_name(to));
     AttachedFake fake;
     fake.live_until(from);
-    std::optional<Gate::Reader> reader(fake.attachment->gate());
+    auto reader = std::make_unique<Gate::Reader>(fake.attachment->gate());
 
     BlockedThread remover([&] { EXPECT_TRUE(fake.attachment->advance(to).ok()); });
 
@@ -118,7 +120,7 @@ TEST(LifeTest, NoticeWaitsForNobody) {
 TEST(LifeTest, ReadersMayEnterAndNestWhileItDies) {
   // A waiting remover keeps nobody out: who is inside may call what enters the gate again.
   AttachedFake fake;
-  std::optional<Gate::Reader> reader(fake.attachment->gate());
+  auto reader = std::make_unique<Gate::Reader>(fake.attachment->gate());
   BlockedThread remover([&] { EXPECT_TRUE(fake.attachment->advance(dax_dead).ok()); });
   EXPECT_TRUE(remover.blocks());
 
