@@ -111,6 +111,7 @@ TEST(AdverseWorlds, CallsAnswerWhatTheirCommentsName) {
   // Removed, cut, full, failing, out of memory, interrupted, asked nonsense.
   Observer saw(documented());
   visit_low_worlds(saw);
+  visit_bad_calls(saw);
   visit_worlds(saw);
 
   // No errno comes as a surprise.

@@ -112,38 +112,48 @@ void add_file_calls(std::vector<PlainCall>& calls) {
 }
 
 void add_file_system_calls(std::vector<PlainCall>& calls) {
-  calls.insert(calls.end(),
-               {
-                   on_world("FileSystem::create", [](World& world) { return world.fs.create("new", 64_KiB); }),
-                   on_world("FileSystem::create", [](World& world) { return world.fs.create("new"); }),
-                   on_world("FileSystem::sync", [](World& world) { return world.fs.sync(); }),
-                   on_world("FileSystem::unlink", [](World& world) { return world.fs.unlink("/file"); }),
-                   on_world("FileSystem::rename", [](World& world) { return world.fs.rename("/file", "/sparse"); }),
-                   ends_world("FileSystem::unmount",
-                              [](World& world) {
-                                close_all(world);
-                                return world.fs.unmount();
-                              }),
-                   on_world("SuperBlock::create", [](World& world) { return world.fs.super_block()->create("new"); }),
-                   on_world("SuperBlock::sync", [](World& world) { return world.fs.super_block()->sync(); }),
-                   ends_world("SuperBlock::unmount",
-                              [](World& world) {
-                                close_all(world);
-                                return world.fs.super_block()->unmount();
-                              }),
-                   ends_world("SuperBlock::unmount",
-                              [](World& world) {
-                                close_all(world);
-                                [[maybe_unused]] const auto first = world.fs.super_block()->unmount();
-                                return world.fs.super_block()->unmount();
-                              }),
-                   ends_world("FileSystem::unmount",
-                              [](World& world) {
-                                close_all(world);
-                                [[maybe_unused]] const auto first = world.fs.unmount();
-                                return world.fs.unmount();
-                              }),
-               });
+  calls.insert(
+      calls.end(),
+      {
+          on_world("FileSystem::create", [](World& world) { return world.fs.create("new", 64_KiB); }),
+          on_world("FileSystem::create", [](World& world) { return world.fs.create("new"); }),
+          on_world("FileSystem::sync", [](World& world) { return world.fs.sync(); }),
+          on_world("FileSystem::unlink", [](World& world) { return world.fs.unlink("/file"); }),
+          on_world("FileSystem::rename", [](World& world) { return world.fs.rename("/file", "/sparse"); }),
+          ends_world("FileSystem::unmount",
+                     [](World& world) {
+                       close_all(world);
+                       return world.fs.unmount();
+                     }),
+          on_world("SuperBlock::create", [](World& world) { return world.fs.super_block()->create("new"); }),
+          on_world("FileSystem::open", [](World& world) { return world.fs.open("/file"); }),
+          on_world("FileSystem::list", [](World& world) { return world.fs.list(); }),
+          on_world("FileSystem::space", [](World& world) { return world.fs.space(); }),
+          on_world("SuperBlock::check_alive", [](World& world) { return world.fs.super_block()->check_alive(); }),
+          on_world("SuperBlock::open", [](World& world) { return world.fs.super_block()->open("/file"); }),
+          on_world("SuperBlock::list", [](World& world) { return world.fs.super_block()->list(); }),
+          on_world("SuperBlock::space", [](World& world) { return world.fs.super_block()->space(); }),
+          on_world("SuperBlock::unlink", [](World& world) { return world.fs.super_block()->unlink("/file"); }),
+          on_world("SuperBlock::rename", [](World& world) { return world.fs.super_block()->rename("/file", "new"); }),
+          on_world("SuperBlock::sync", [](World& world) { return world.fs.super_block()->sync(); }),
+          ends_world("SuperBlock::unmount",
+                     [](World& world) {
+                       close_all(world);
+                       return world.fs.super_block()->unmount();
+                     }),
+          ends_world("SuperBlock::unmount",
+                     [](World& world) {
+                       close_all(world);
+                       [[maybe_unused]] const auto first = world.fs.super_block()->unmount();
+                       return world.fs.super_block()->unmount();
+                     }),
+          ends_world("FileSystem::unmount",
+                     [](World& world) {
+                       close_all(world);
+                       [[maybe_unused]] const auto first = world.fs.unmount();
+                       return world.fs.unmount();
+                     }),
+      });
 }
 
 void add_memory_calls(std::vector<PlainCall>& calls) {
@@ -214,6 +224,68 @@ void add_dax_calls(std::vector<PlainCall>& calls) {
       });
 }
 
+class IdleHolder final : public Holder {
+ public:
+  Result<void> pre_remove(Attachment&) override { return {}; }
+  Result<void> failure(Attachment&, ByteRange) override { return {}; }
+};
+
+Result<void> claim_for_a_moment(Attachment& device) {
+  IdleHolder holder;
+  const Result<void> claimed = device.claim(holder);
+  device.release(holder);
+  return claimed;
+}
+
+Result<void> pin_for_a_moment(Attachment& device, Pgoff page) {
+  const Result<void> pinned = device.pin(page);
+  if (pinned.ok()) {
+    device.unpin(page);
+  }
+  return pinned;
+}
+
+Result<Memory> translate(Attachment& device, Pgoff page, std::uint64_t pages) {
+  const Gate::Reader inside(device.gate());
+  return device.direct_access(page, pages);
+}
+
+Result<FileExtent> locate(Attachment& device, Pgoff page, std::uint64_t pages) {
+  FileExtent extent;
+  extent.kind = FileExtent::Kind::memory;
+  extent.pages = {{0}, pages};
+  extent.extent = extent.pages;
+  extent.device = &device;
+  extent.device_page = page;
+  return dax::generic_direct_access(extent);
+}
+
+template <class Call>
+PlainCall on_device(const char* name, Call call) {
+  return {name, [call](World& world) { return outcome(call(world.handle.attachment())); }};
+}
+
+// Of the last page, which no file has: its bytes stay what they are.
+void add_device_calls(std::vector<PlainCall>& calls) {
+  calls.insert(
+      calls.end(),
+      {
+          on_device("Attachment::direct_access", [](Attachment& device) { return translate(device, {0}, 1); }),
+          on_device("Attachment::read", [](Attachment& device) { return device.read(device.size() - 8192, buffer()); }),
+          on_device("Attachment::write",
+                    [](Attachment& device) { return device.write(device.size() - 8192, buffer()); }),
+          on_device("Attachment::zero", [](Attachment& device) { return device.zero({device.size() - 64, 64}); }),
+          on_device("Attachment::flush", [](Attachment& device) { return device.flush({0, 64}); }),
+          on_device("Attachment::fence", [](Attachment& device) { return device.fence(); }),
+          on_device("Attachment::claim", claim_for_a_moment),
+          on_device("Attachment::pin", [](Attachment& device) { return pin_for_a_moment(device, {0}); }),
+          on_device("dax::generic_direct_access", [](Attachment& device) { return locate(device, {0}, 1); }),
+          on_device("LinearFs::mkfs", [](Attachment& device) { return LinearFs::mkfs(device); }),
+          on_world("LinearFs::mount",
+                   [](World& world) { return LinearFs::mount(world.context(), world.handle.attachment()); }),
+      });
+}
+
 void add_machine_calls(std::vector<PlainCall>& calls) {
   calls.insert(
       calls.end(),
@@ -233,6 +305,7 @@ void add_machine_calls(std::vector<PlainCall>& calls) {
                        return world.machine->mount<LinearFs>(world.handle);
                      }),
           ends_world("Machine::reboot", [](World& world) { return world.machine->reboot(); }),
+          ends_world("Machine::attach", [](World& world) { return world.machine->attach(world.device); }),
           ends_world("Machine::remove",
                      [](World& world) {
                        [[maybe_unused]] const auto removed = world.machine->remove(world.handle);
@@ -249,6 +322,7 @@ const std::vector<PlainCall>& plain_calls() {
     add_file_calls(calls);
     add_file_system_calls(calls);
     add_memory_calls(calls);
+    add_device_calls(calls);
     add_dax_calls(calls);
     add_machine_calls(calls);
     return calls;

@@ -65,6 +65,7 @@ const std::vector<PlainCall>& plain_calls();
 
 // All worlds, one after the other.
 void visit_low_worlds(Observer& saw);
+void visit_bad_calls(Observer& saw);
 void visit_worlds(Observer& saw);
 
 }  // namespace daxsim::test

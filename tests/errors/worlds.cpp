@@ -59,6 +59,8 @@ void visit(Observer& saw, const std::string& name, std::uint64_t seeds, const Ha
 }
 
 bool all_calls(const PlainCall&) { return true; }
+// Machine's calls look at the device only when it is there or gone.
+bool calls_below_machine(const PlainCall& plain) { return !plain.name.starts_with("Machine::"); }
 bool ending_calls(const PlainCall& plain) { return plain.after == PlainCall::After::end_of_world; }
 
 // Each plain call as the first to meet what happened. A call that failed and did no harm leaves the world to the next.
@@ -74,8 +76,9 @@ void visit_plainly(Observer& saw, const std::string& name, const Happening& happ
       world = std::make_unique<World>();
       happening(*world);
     }
+    const bool was_alive = world->fs.super_block()->check_alive().ok();
     const bool failed = !saw.through(plain.name, plain.call(*world)).ok();
-    if (!failed || ending_calls(plain) || !world->fs.super_block()->check_alive().ok()) {
+    if (!failed || ending_calls(plain) || was_alive != world->fs.super_block()->check_alive().ok()) {
       heal(*world);
       world.reset();
     }
@@ -87,12 +90,15 @@ void visit_plainly(Observer& saw, const std::string& name, const Happening& happ
 
 void visit_first_failures(Observer& saw) {
   for (const Errno error : {Errno::enospc, Errno::eio, Errno::enomem}) {
-    visit_plainly(saw, "every flush fails with " + std::string(errno_name(error)),
-                  [error](World& world) { world.device->faults().flush = {.from = 1, .error = error}; });
+    visit_plainly(
+        saw, "every flush fails with " + std::string(errno_name(error)),
+        [error](World& world) { world.device->faults().flush = {.from = 1, .error = error}; }, calls_below_machine);
   }
   for (const Errno error : {Errno::ehwpoison, Errno::eio, Errno::enomem}) {
-    visit_plainly(saw, "every direct_access fails with " + std::string(errno_name(error)),
-                  [error](World& world) { world.device->faults().direct_access = {.from = 1, .error = error}; });
+    visit_plainly(
+        saw, "every direct_access fails with " + std::string(errno_name(error)),
+        [error](World& world) { world.device->faults().direct_access = {.from = 1, .error = error}; },
+        calls_below_machine);
   }
   for (const Errno error : {Errno::enospc, Errno::eio}) {
     visit_plainly(
@@ -107,10 +113,16 @@ void visit_first_failures(Observer& saw) {
         [](const PlainCall& plain) { return plain.name == "Machine::reboot"; });
   }
   for (const std::uint64_t nth : {1, 2}) {
-    visit_plainly(saw, "arena fails from allocation " + std::to_string(nth),
-                  [nth](World& world) { world.machine->arena().fail_from(nth); });
+    visit_plainly(
+        saw, "arena fails from allocation " + std::to_string(nth),
+        [nth](World& world) { world.machine->arena().fail_from(nth); }, calls_below_machine);
   }
   visit_plainly(saw, "healthy", [](World&) {}, ending_calls);
+  visit_plainly(
+      saw, "power lost", [](World& world) { must(world.machine->power_cut()); },
+      // A view that was cut may only be destroyed.
+      [](const PlainCall& plain) { return !plain.name.starts_with("DaxDevice::"); });
+  visit_plainly(saw, "file system shut down", [](World& world) { world.fs.super_block()->shutdown(Errno::eio); });
   visit_plainly(saw, "device dead", [](World& world) { advance_to(world, LifeState::dax_dead); });
   visit_plainly(saw, "disk gone", [](World& world) { advance_to(world, LifeState::disk_gone); });
 }
@@ -146,20 +158,23 @@ void visit_lives(Observer& saw) {
 
 void visit_full(Observer& saw) {
   visit(saw, "full device", 6, fill);
-  visit(saw, "no inodes left", 2, [](World& world) { must(world.fs.unlink("/sparse")); }, {.files = 2});
+  saw.enter("no inodes left");
+  World world({.files = 2});
+  saw("FileSystem::create", world.fs.create("new"));
+  saw("SuperBlock::create", world.fs.super_block()->create("new"));
 }
 
 // Faults of the device: every call of it from the n-th on.
 void visit_faulty_devices(Observer& saw) {
   for (const Errno error : {Errno::enospc, Errno::eio, Errno::enomem}) {
     for (const std::uint64_t from : {3, 20}) {
-      visit(saw, "flush " + std::to_string(from) + " fails with " + std::string(errno_name(error)), 2,
+      visit(saw, "flush " + std::to_string(from) + " fails with " + std::string(errno_name(error)), 1,
             [=](World& world) { world.device->faults().flush = {.from = from, .error = error}; });
     }
   }
   for (const Errno error : {Errno::ehwpoison, Errno::eio, Errno::enomem}) {
     for (const std::uint64_t from : {3, 20}) {
-      visit(saw, "direct_access " + std::to_string(from) + " fails with " + std::string(errno_name(error)), 2,
+      visit(saw, "direct_access " + std::to_string(from) + " fails with " + std::string(errno_name(error)), 1,
             [=](World& world) { world.device->faults().direct_access = {.from = from, .error = error}; });
     }
   }
@@ -184,11 +199,20 @@ void visit_interrupted(Observer& saw) {
     for (std::uint64_t page = 0; page < 8; ++page) {
       pins.push_back(must(dax::pin_page(world.context(), world.file.open_file()->inode().mapping(), {page})));
     }
-    saw("Attachment::wait_unpinned", world.handle.attachment().wait_unpinned(pins.front().page));
+    Attachment& device = world.handle.attachment();
+    OpenFile& open_file = *world.file.open_file();
+    saw("Attachment::wait_unpinned", device.wait_unpinned(pins.front().page));
     saw("File::truncate", world.file.truncate(0));
-    saw("OpenFile::truncate", world.file.open_file()->truncate(0));
+    saw("OpenFile::truncate", open_file.truncate(0));
+    saw("Inode::truncate", open_file.inode().truncate(0));
     saw("File::fallocate", world.file.fallocate(Fallocate::punch_hole, {0, 8_KiB}));
-    saw("OpenFile::fallocate", world.file.open_file()->fallocate(Fallocate::collapse_range, {0, 8_KiB}));
+    saw("OpenFile::fallocate", open_file.fallocate(Fallocate::collapse_range, {0, 8_KiB}));
+    saw("Inode::fallocate", open_file.inode().fallocate(Fallocate::zero_range, {0, 8_KiB}));
+    {
+      AddressSpace& mapping = open_file.inode().mapping();
+      const ExclusiveLock no_faults(mapping.invalidate_lock());
+      saw("dax::break_layouts", dax::break_layouts(world.context(), open_file.inode(), {{0}, 8}));
+    }
     world.exercise(saw, seed);
     saw("Machine::remove", world.machine->remove(world.handle, Removal::orderly, std::chrono::milliseconds{0}));
     for (const dax::Pin& pin : pins) {
@@ -357,8 +381,8 @@ void visit_damaged(Observer& saw) {
 }  // namespace
 
 void visit_worlds(Observer& saw) {
-  visit_lives(saw);
   visit_first_failures(saw);
+  visit_lives(saw);
   visit_full(saw);
   visit_faulty_devices(saw);
   visit_small_arenas(saw);
