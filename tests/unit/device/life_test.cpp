@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <memory>
-#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
