@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -270,24 +269,6 @@ TEST_P(LiveMapping, EnvironmentChoosesTheBackend) {
   ASSERT_EQ(::unsetenv("DAXSIM_LIVE_BACKEND"), 0);
 
   EXPECT_EQ(must(world.map(LiveBackend::automatic)).backend(), probe_live_backend());
-}
-
-// A process with no descriptor left cannot open userfaultfd, and says so.
-TEST(LiveUserfaultfd, NoDescriptorLeft) {
-  if (probe_live_backend() != LiveBackend::userfaultfd) {
-    return;  // nothing to open on this host
-  }
-  const std::string trouble = support::in_child([](std::ostream& out) {
-    LiveMmuWorld world(8);
-    const rlimit none{3, 3};
-    ::setrlimit(RLIMIT_NOFILE, &none);
-    const Result<Mapping> map = world.map(LiveBackend::userfaultfd);
-    if (map.ok() || map.error() != Errno::emfile) {
-      out << "answered " << (map.ok() ? "success" : errno_name(map.error()));
-    }
-  });
-
-  EXPECT_EQ(trouble, "");
 }
 
 // Every backend has the name by which the environment asks for it.
