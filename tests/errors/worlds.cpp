@@ -209,9 +209,9 @@ void visit_interrupted(Observer& saw) {
     saw("OpenFile::fallocate", open_file.fallocate(Fallocate::collapse_range, {0, 8_KiB}));
     saw("Inode::fallocate", open_file.inode().fallocate(Fallocate::zero_range, {0, 8_KiB}));
     {
-      AddressSpace& mapping = open_file.inode().mapping();
-      const ExclusiveLock no_faults(mapping.invalidate_lock());
-      saw("dax::break_layouts", dax::break_layouts(world.context(), open_file.inode(), {{0}, 8}));
+      Inode& inode = open_file.inode();
+      const ExclusiveLock no_faults(inode.mapping().invalidate_lock());
+      saw("dax::break_layouts", dax::break_layouts(world.context(), inode, {{0}, 8}));
     }
     world.exercise(saw, seed);
     saw("Machine::remove", world.machine->remove(world.handle, Removal::orderly, std::chrono::milliseconds{0}));

@@ -80,7 +80,7 @@ class ImageMaker {
     crc.add(body);
     header.body_crc = crc.value();
     put_header(header);
-    std::memcpy(image.data() + offset + sizeof(header), body.data(), body.size());
+    std::ranges::copy(body, image.begin() + static_cast<std::ptrdiff_t>(offset + sizeof(header)));
   }
   [[nodiscard]] linear::CheckpointHeader header() const {
     return load<linear::CheckpointHeader>(image, geometry.checkpoint_offset(0));

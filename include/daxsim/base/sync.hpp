@@ -150,7 +150,7 @@ class Gate {
     const std::uint32_t phase_;
   };
 
-  // Context: may wait; not allowed in the fault path, nor by a thread that is inside this gate.
+  // Context: may wait for readers, which wait for nothing; not by a thread that is inside this gate.
   void synchronize() noexcept;
 
  private:

@@ -87,7 +87,7 @@ class ExtentTree {
 
  private:
   struct ByLogical {
-    using type = std::uint64_t;
+    using type = std::uint64_t;  // NOLINT(readability-identifier-naming): Boost.Intrusive asks for it
     const type& operator()(const Extent& extent) const noexcept { return extent.logical; }
   };
   using Tree = boost::intrusive::avl_set<Extent, boost::intrusive::key_of_value<ByLogical>>;

@@ -27,7 +27,7 @@ class LinearInode final : public Inode {
   Result<void> fsync_range(ByteRange bytes, Datasync datasync) noexcept override;
   Result<std::uint64_t> read(std::uint64_t offset, std::span<std::byte> to) override;
   Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) override;
-  Result<void> truncate(std::uint64_t size) override;
+  Result<void> truncate(std::uint64_t bytes) override;
   Result<void> fallocate(Fallocate mode, ByteRange bytes) override;
 
  private:
@@ -41,8 +41,8 @@ class LinearInode final : public Inode {
   Result<void> change(std::span<const Record> records) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
 
   // The calls below: i_rwsem held exclusively, and where they say so the invalidate lock too.
-  Result<void> extend(std::uint64_t size) DAXSIM_REQUIRES(i_rwsem());
-  Result<void> shrink(std::uint64_t size) DAXSIM_REQUIRES(i_rwsem());
+  Result<void> extend(std::uint64_t bytes) DAXSIM_REQUIRES(i_rwsem());
+  Result<void> shrink(std::uint64_t bytes) DAXSIM_REQUIRES(i_rwsem());
   // What lies between the end of the file and `offset` becomes zeros: the end of the last page may have been stored to
   // through a mapping (6.12).
   Result<void> zero_gap(std::uint64_t offset) DAXSIM_REQUIRES(i_rwsem());

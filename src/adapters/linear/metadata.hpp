@@ -65,7 +65,7 @@ class Metadata {
 
  private:
   struct ByName {
-    using type = std::string_view;
+    using type = std::string_view;  // NOLINT(readability-identifier-naming): Boost.Intrusive asks for it
     type operator()(const File& file) const noexcept { return file.name(); }
   };
   using Directory = boost::intrusive::set<File, boost::intrusive::key_of_value<ByName>>;

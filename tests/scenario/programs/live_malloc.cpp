@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csetjmp>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -19,7 +20,6 @@
 #include <vector>
 
 #include "daxsim/test_support/builders.hpp"
-#include "daxsim/test_support/expect.hpp"
 #include "daxsim/test_support/must.hpp"
 
 namespace {
@@ -125,6 +125,14 @@ void store(const char* what, const Mapping& map, std::uint64_t at, int value) {
   forbidden_in = nullptr;
 }
 
+sigjmp_buf escape;
+
+// Here the fault path has ended; AddressSanitizer allocates when a handler jumps.
+void on_bus_error(int /*number*/) {
+  forbidden_in = nullptr;
+  siglongjmp(escape, 1);
+}
+
 // Every kind of fault there is.
 void fault_in_every_way(test::MountedWorld& world, LiveBackend backend) {
   File file = must(world.fs.create("/sparse", 0));
@@ -167,10 +175,13 @@ void fault_in_every_way(test::MountedWorld& world, LiveBackend backend) {
   store("a store to a punched page", map, 4_MiB, 11);
 
   must(file.truncate(kPageSize));
-  forbidden_in = "a bus error";
-  const auto signal = test::SignalProbe::run([&] { *const_cast<volatile std::byte*>(map.data() + 1_MiB) = {}; });
-  forbidden_in = nullptr;
-  expect(signal.has_value() && signal->number == SIGBUS, "no bus error beyond the end");
+  bool jumped = false;
+  if (sigsetjmp(escape, 1) == 0) {
+    store("a bus error", map, 1_MiB, 12);
+  } else {
+    jumped = true;
+  }
+  expect(jumped, "no bus error beyond the end");
 }
 
 // Memory from a mapping. Its allocator touches the mapping with its own lock held: as malloc would, if the program had
@@ -243,6 +254,7 @@ void live_on_a_mapping(test::MountedWorld& world, LiveBackend backend) {
 
 int main(int argc, char** argv) {
   watch_allocator();
+  std::signal(SIGBUS, &on_bus_error);
   const LiveBackend backend =
       argc == 2 && std::string_view(argv[1]) == "sigsegv" ? LiveBackend::sigsegv : LiveBackend::userfaultfd;
   test::MountedWorld world = test::mounted(128_MiB);

@@ -220,7 +220,7 @@ TEST(PteFault, ErrorsOfTheFileSystem) {
                                                    {Errno::eio, FaultOutcome::sigbus}};
   for (const auto& [error, outcome] : kTable) {
     World world;
-    world.file->on_direct_access = [error = error](PageRange, Access) { return Result<void>(error); };
+    world.file->on_direct_access = [failure = error](PageRange, Access) { return Result<void>(failure); };
     FakeVma shared(*world.file, kShared, kArea, {{0}, 16});
     FakeVma copy(*world.file, kPrivate, kArea + kPmdSize, {{0}, 16});
     EXPECT_TRUE(ended_in(shared.load({0}), outcome));

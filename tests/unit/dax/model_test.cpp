@@ -94,7 +94,7 @@ class Machine {
         std::array<std::byte, 1> got{};
         const std::uint64_t count = must(world_.file->read(byte_of(page), got));
         RC_ASSERT(count == (in_file ? 1U : 0U));
-        RC_ASSERT(!in_file || static_cast<std::uint8_t>(got[0]) == byte(page));
+        RC_ASSERT((!in_file || static_cast<std::uint8_t>(got[0]) == byte(page)));
         break;
       }
       case Call::pwrite: {
@@ -118,7 +118,7 @@ class Machine {
       case Call::fsync_some:
         must(world_.file->fsync_range({byte_of(page), 3 * kPageSize}, Datasync::yes));
         for (Pgoff at = page; at < page + 3; at = at + 1) {
-          RC_ASSERT(!bytes_.contains(at.value) || world_.on_media(at) == bytes_[at.value]);
+          RC_ASSERT((!bytes_.contains(at.value) || world_.on_media(at) == bytes_[at.value]));
         }
         break;
       case Call::punch:

@@ -170,7 +170,7 @@ RC_GTEST_PROP(PinsTest, AgreeWithAMap, ()) {
     const bool found = expected != counts.end() && expected->first < first + pages;
     Pgoff busy;
     RC_ASSERT(fake.attachment->find_pinned({{first}, pages}, &busy) == found);
-    RC_ASSERT(!found || busy.value == expected->first);
+    RC_ASSERT((!found || busy.value == expected->first));
   }
 }
 

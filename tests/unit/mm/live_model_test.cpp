@@ -45,7 +45,7 @@ class LiveModel {
     std::byte* const at = to->at(page);
     if (to->options.prot == Prot::read) {
       const auto signal = SignalProbe::run([&] { test::store(at, value); });
-      RC_ASSERT(signal.has_value() && signal->number == SIGSEGV);
+      RC_ASSERT((signal.has_value() && signal->number == SIGSEGV));
       return;
     }
     test::store(at, value);
@@ -64,7 +64,7 @@ class LiveModel {
   void beyond_the_end(std::size_t which) {
     if (Mapped* const from = find(which, kFilePages); from != nullptr) {
       const auto signal = SignalProbe::run([&] { test::load(from->at(kFilePages)); });
-      RC_ASSERT(signal.has_value() && signal->code == BUS_ADRERR);
+      RC_ASSERT((signal.has_value() && signal->code == BUS_ADRERR));
     }
   }
   void punch(std::uint64_t first, std::uint64_t count, EvenCows even_cows) {
@@ -112,7 +112,7 @@ class LiveModel {
           RC_ASSERT(world_.inode->allocated(page));
           const auto device = static_cast<std::uint64_t>(world_.inode->block(page) - world_.inode->device_page(0));
           RC_ASSERT(pte.pfn == LiveInode::kFirstPfn + (device >> kPageShift));
-          RC_ASSERT(!pte.writable || world_.inode->dirty(page));
+          RC_ASSERT((!pte.writable || world_.inode->dirty(page)));
         }
         if (pte.kind == PteState::Kind::zero_page) {
           RC_ASSERT(!world_.inode->allocated(page));

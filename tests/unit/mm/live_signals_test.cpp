@@ -23,6 +23,7 @@
 #include "daxsim/test_support/must.hpp"
 #include "live_world.hpp"
 #include "support/child.hpp"
+#include "support/sanitized.hpp"
 
 namespace daxsim::test {
 namespace {
@@ -63,13 +64,7 @@ template <class Access>
 }
 
 // AddressSanitizer reads all of /proc/self/maps at every jump.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr unsigned kJumps = 200;
-#elif defined(__has_feature)
-constexpr unsigned kJumps = __has_feature(address_sanitizer) ? 200 : 10'000;
-#else
-constexpr unsigned kJumps = 10'000;
-#endif
+constexpr unsigned kJumps = kAddressSanitized ? 200 : 10'000;
 
 // A program may jump out of its handler, again and again: no lock, no mask and no stack is left behind.
 TEST_P(LiveSignals, JumpsOutOfTenThousandBusErrors) {
@@ -126,13 +121,7 @@ void note(int number, siginfo_t* info, void* context) {
 }
 
 // ThreadSanitizer gives every handler an errno of its own.
-#if defined(__SANITIZE_THREAD__)
-constexpr bool kHandlersSeeErrno = false;
-#elif defined(__has_feature)
-constexpr bool kHandlersSeeErrno = !__has_feature(thread_sanitizer);
-#else
-constexpr bool kHandlersSeeErrno = true;
-#endif
+constexpr bool kHandlersSeeErrno = !kThreadSanitized;
 
 constexpr std::uint64_t bit(int number) { return std::uint64_t{1} << (number - 1); }
 

@@ -122,7 +122,7 @@ class Verifier {
       case Action::dont_need:
         on_range(actor, step, [&](std::uint64_t address, std::uint64_t length) {
           const Result<void> done = actor.process->dont_need(address, length);
-          RC_ASSERT(done.ok() || done.error() == Errno::enomem);
+          RC_ASSERT((done.ok() || done.error() == Errno::enomem));
           for_pages(actor, address, length, [](std::uint64_t, ModelPage& page) { page.copy.reset(); });
         });
         break;
@@ -275,7 +275,7 @@ class Verifier {
         case PteState::Kind::memory:
           RC_ASSERT(inode_.allocated(place));
           RC_ASSERT(pte.pfn == inode_.pfn(place));
-          RC_ASSERT(!pte.writable || (flags.shared && flags.write && inode_.dirty(place)));
+          RC_ASSERT((!pte.writable || (flags.shared && flags.write && inode_.dirty(place))));
           break;
         case PteState::Kind::private_copy:
           RC_ASSERT(!flags.shared);

@@ -101,9 +101,9 @@ RC_GTEST_PROP(Space, AgreesWithAMapOfPages, ()) {
       case 0: {
         const PageRange run = space.take_at(page, most);
         RC_ASSERT(run.empty() == (model[page] != kFree));
-        RC_ASSERT(run.empty() || run.first.value == page);
+        RC_ASSERT((run.empty() || run.first.value == page));
         taken(run, most);
-        RC_ASSERT(run.empty() || run.pages == most || run.end().value == kBlocks || model[run.end().value] != kFree);
+        RC_ASSERT((run.empty() || run.pages == most || run.end().value == kBlocks || model[run.end().value] != kFree));
         break;
       }
       case 1: {
