@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause PmemMedia: the file behind a simulated pmem. It is the only thing that
-// survives: a line is durable when it is in here.
+// SPDX-License-Identifier: BSD-3-Clause
+// PmemMedia: the file behind a simulated pmem. It is the only thing that survives: a line is durable when it is in here.
 //
 // I1 While the object lives the file is locked (flock) and registered by its inode: there is no second one.
 // I2 The mapping is used only for chunks that reserve() succeeded for, so a full disk is an error and not a SIGBUS: on

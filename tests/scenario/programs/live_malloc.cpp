@@ -184,6 +184,22 @@ void fault_in_every_way(test::MountedWorld& world, LiveBackend backend) {
   expect(jumped, "no bus error beyond the end");
 }
 
+// MAP_SYNC stores into holes, so many that the log fills several times, and into space that only checkpoints free.
+void commit_and_checkpoint(LiveBackend backend) {
+  test::MountedWorld world = test::mounted(4_MiB);
+  const std::uint64_t pages = must(world.fs.space()).free_pages - 8;
+  File file = must(world.fs.create("/f", 0));
+  must(file.truncate(pages * kPageSize));
+  const Mapping map = must(file.map({.sync = MapSync::yes}, backend));
+  for (int round = 0; round < 3; ++round) {
+    for (std::uint64_t page = 0; page < pages; ++page) {
+      // Scattered: each is an extent of its own for a while.
+      store("MAP_SYNC stores that fill the log", map, page * 7 % pages * kPageSize, 13);
+    }
+    must(file.fallocate(Fallocate::punch_hole, {0, pages * kPageSize}));
+  }
+}
+
 // Memory from a mapping. Its allocator touches the mapping with its own lock held: as malloc would, if the program had
 // put its heap there.
 class HeapInMapping final : public std::pmr::memory_resource {
@@ -259,6 +275,7 @@ int main(int argc, char** argv) {
       argc == 2 && std::string_view(argv[1]) == "sigsegv" ? LiveBackend::sigsegv : LiveBackend::userfaultfd;
   test::MountedWorld world = test::mounted(128_MiB);
   fault_in_every_way(world, backend);
+  commit_and_checkpoint(backend);
   live_on_a_mapping(world, backend);
   return 0;
 }

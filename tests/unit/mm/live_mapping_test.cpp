@@ -230,8 +230,8 @@ TEST_P(LiveMapping, HugeMapping) {
 // Blocks that are scattered page by page use up the host's mappings. The fault that finds none left ends in a bus error
 // whose reason has a name; pages that are there stay, and can be write-protected and taken away.
 TEST_P(LiveMapping, HostMappingsRunOut) {
-  if (kAddressSanitized) {
-    GTEST_SKIP() << "AddressSanitizer dies when the host has no mapping left for it";
+  if (kSanitized) {
+    GTEST_SKIP() << "a sanitizer dies when the host has no mapping left for it";
   }
   const std::string trouble = support::in_child([backend = GetParam()](std::ostream& out) {
     constexpr std::uint64_t kScattered = 80'000;
