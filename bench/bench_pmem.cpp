@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause What the simulated persistence costs: translation, flush of clean and of dirty
+// SPDX-License-Identifier: BSD-3-Clause
+// What the simulated persistence costs: translation, flush of clean and of dirty
 // lines, fence. Beside it the copying of the same bytes, the least that a second copy of the memory can cost. Media and
 // view are both in memory. One item is one page for translations, one line of 64 bytes for flushes.
 #include <benchmark/benchmark.h>

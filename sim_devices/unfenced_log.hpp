@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause UnfencedLog: what the lines flushed since the last fence held before, oldest
+// SPDX-License-Identifier: BSD-3-Clause
+// UnfencedLog: what the lines flushed since the last fence held before, oldest
 // first. A line flushed twice is in it twice.
 //
 // Records lie in blocks from the arena, because a flush may be part of a fault. The last block is kept when the log is

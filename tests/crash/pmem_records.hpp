@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause What pmem_writer writes and pmem_sigkill_test checks: records of known content,
+// SPDX-License-Identifier: BSD-3-Clause
+// What pmem_writer writes and pmem_sigkill_test checks: records of known content,
 // in slots that are reused in turn. Each writing thread has a lane of slots of its own.
 //
 // The writer stores record n of a lane word by word, flushes it, fences, and then says in the shared Progress that n is

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause A process that is killed at any moment leaves in the media file everything that
+// SPDX-License-Identifier: BSD-3-Clause
+// A process that is killed at any moment leaves in the media file everything that
 // was fenced, and no word torn. One file lives through all kills of a test: each victim goes on where the one before
 // was killed.
 //

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause pmem_writer MEDIA PROGRESS BELL free|traced: opens the device, goes on after
+// SPDX-License-Identifier: BSD-3-Clause
+// pmem_writer MEDIA PROGRESS BELL free|traced: opens the device, goes on after
 // the last record of each lane that Progress says is fenced, and writes records until it is killed. PROGRESS and BELL
 // are numbers of inherited descriptors; a byte goes into BELL for each fenced record.
 //

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause The life of an attachment: its edges, what each state still allows, and that an
+// SPDX-License-Identifier: BSD-3-Clause
+// The life of an attachment: its edges, what each state still allows, and that an
 // edge waits for who is inside the gate.
 #include <gtest/gtest.h>
 

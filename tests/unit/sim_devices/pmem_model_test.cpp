@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: BSD-3-Clause Random lives of a pmem against a model of std::maps: stores, flushes, fences,
+// SPDX-License-Identifier: BSD-3-Clause
+// Random lives of a pmem against a model of std::maps: stores, flushes, fences,
 // every kind of power cut, orderly ends, and devices pulled out. After each step the pending lines are exactly the
 // model's.
 #include <gtest/gtest.h>
