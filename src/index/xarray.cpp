@@ -371,6 +371,7 @@ Entry BasicXCursor<shift>::judge(std::uint64_t word) noexcept {
     return Entry::from_word(word);
   }
   const unsigned wanted = 1U << (order_ - node_->level);
+  assert(offset_ < Node::kSlots && wanted <= Node::kSlots - offset_ && "an entry begins at a multiple of its size");
   if (is_value(word) && node_->extent(offset_) >= wanted) {
     return Entry::from_word(word);
   }

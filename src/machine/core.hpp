@@ -13,7 +13,7 @@ DAXSIM_BEGIN
 
 class MachineCore {
  public:
-  explicit MachineCore(const MachineOptions& options);
+  explicit MachineCore(const MachineOptions& chosen);
   ~MachineCore();
   MachineCore(const MachineCore&) = delete;
   MachineCore& operator=(const MachineCore&) = delete;

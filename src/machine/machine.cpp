@@ -20,6 +20,7 @@ std::vector<std::shared_ptr<SuperBlock>> MachineCore::mounted() {
 std::vector<Attachment*> MachineCore::attached() {
   const MutexLock guard(lock);
   std::vector<Attachment*> found;
+  found.reserve(attachments.size());
   for (const auto& attachment : attachments) {
     found.push_back(attachment.get());
   }

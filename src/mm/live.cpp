@@ -70,9 +70,9 @@ const char* live_backend_name(LiveBackend backend) noexcept {
 
 LiveBackend probe_live_backend() noexcept {
   // Asked once: a host that has no descriptor left just now would answer otherwise later.
-  static const LiveBackend best =
+  static const LiveBackend kBest =
       live::prepare(live::userfaultfd_host()).ok() ? LiveBackend::userfaultfd : LiveBackend::sigsegv;
-  return best;
+  return kBest;
 }
 
 Result<Mapping> Mapping::map(System& system, std::shared_ptr<OpenFile> file, const MapOptions& options,

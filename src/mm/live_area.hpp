@@ -71,8 +71,8 @@ class Area final : public Vma {
   // Vma
   FaultOutcome install(const Installation& what) noexcept override;
   FaultOutcome install_private(Pgoff page, const std::byte* source) noexcept override;
-  std::uint64_t write_protect(PageRange pages) noexcept override;
-  void unmap(PageRange pages, EvenCows even_cows) noexcept override;
+  std::uint64_t write_protect(PageRange wanted) noexcept override;
+  void unmap(PageRange wanted, EvenCows even_cows) noexcept override;
   [[nodiscard]] PteState pte(Pgoff page) noexcept override;
   [[nodiscard]] bool has_page_table(Pgoff page) noexcept override;
   [[nodiscard]] FaultCounts fault_counts() noexcept override;
@@ -85,13 +85,13 @@ class Area final : public Vma {
   // Errors: those of Mapping::prefault.
   Result<void> populate(Pgoff page, Access access) noexcept;
 
-  // What a cache-line flush of the bytes at file page `page` is for: the device memory behind up to `pages` present,
+  // What a cache-line flush of the bytes at file page `page` is for: the device memory behind up to `wanted` present,
   // contiguous pages of the file; pages 0 when `page` is absent or no memory of a device.
   struct Run {
     Pfn pfn;
     std::uint64_t pages = 0;
   };
-  [[nodiscard]] Run memory_at(Pgoff page, std::uint64_t pages) noexcept;
+  [[nodiscard]] Run memory_at(Pgoff page, std::uint64_t wanted) noexcept;
   [[nodiscard]] bool is_present(Pgoff page) noexcept;
 
   // Different for every area of the process, ever.
@@ -106,13 +106,12 @@ class Area final : public Vma {
   ~Area() = default;
 
   static constexpr std::size_t kMostFlushed = 8;
-  enum State : std::uint8_t {
-    kPresent = 1 << 0,
-    kWritable = 1 << 1,
-    kZero = 1 << 2,
-    kCopy = 1 << 3,
-    kHuge = 1 << 4,
-  };
+  // Of a page.
+  static constexpr std::uint8_t kPresent = 1 << 0;
+  static constexpr std::uint8_t kWritable = 1 << 1;
+  static constexpr std::uint8_t kZero = 1 << 2;
+  static constexpr std::uint8_t kCopy = 1 << 3;
+  static constexpr std::uint8_t kHuge = 1 << 4;
   struct Slot {
     std::uint16_t present = 0;  // pages
     bool has_table = false;

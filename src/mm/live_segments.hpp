@@ -60,7 +60,7 @@ class Segments {
 
  private:
   struct ByFirst {
-    using type = Pgoff;
+    using type = Pgoff;  // NOLINT(readability-identifier-naming): Boost.Intrusive asks for it
     Pgoff operator()(const Segment& segment) const noexcept { return segment.pages.first; }
   };
   using Map = boost::intrusive::set<Segment, boost::intrusive::key_of_value<ByFirst>>;

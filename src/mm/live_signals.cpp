@@ -197,6 +197,7 @@ void install_signal_handlers() noexcept {
     }
     // First, since a fault may come in at once.
     const Previous* const older = signal.previous.load(std::memory_order_relaxed);
+    // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new): not the fault path; out of memory may end the program
     signal.previous.store(new Previous{.action = now, .older = older}, std::memory_order_release);
     struct sigaction ours{};
     ours.sa_sigaction = &on_signal;

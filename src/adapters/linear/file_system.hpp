@@ -33,9 +33,9 @@ class FileSystem final : public SuperBlock, private Holder {
   // The rest of LinearFs::mount.
   Result<void> load();
 
-  Result<std::shared_ptr<Inode>> create(std::string_view name) override;
-  Result<std::shared_ptr<Inode>> open(std::string_view name) override;
-  Result<void> unlink(std::string_view name) override;
+  Result<std::shared_ptr<Inode>> create(std::string_view path) override;
+  Result<std::shared_ptr<Inode>> open(std::string_view path) override;
+  Result<void> unlink(std::string_view path) override;
   Result<void> rename(std::string_view from, std::string_view to) override;
   Result<std::vector<DirectoryEntry>> list() override;
   Result<void> sync() override;
