@@ -82,6 +82,7 @@ class FoldedView final : public DaxDevice {
   Result<Memory> direct_access(Pgoff page, std::uint64_t pages, DaxMode) noexcept override {
     return Memory{.kaddr = memory_ + byte_of(page) % kMemory, .pfn = {}, .pages = pages};
   }
+  [[nodiscard]] std::span<std::byte> direct_map() const noexcept override { return {memory_, kMemory}; }
   Result<void> flush(ByteRange) noexcept override { return {}; }
   void fence() noexcept override {}
   std::vector<LineHistory> pending_lines() override { return {}; }

@@ -25,6 +25,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "daxsim/base/arena.hpp"
@@ -52,6 +53,7 @@ class PmemView final : public DaxDevice {
   ~PmemView() override;
 
   Result<Memory> direct_access(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept override;
+  [[nodiscard]] std::span<std::byte> direct_map() const noexcept override { return {memory_.data(), memory_.size()}; }
   Result<void> flush(ByteRange bytes) noexcept override;
   void fence() noexcept override;
   std::vector<LineHistory> pending_lines() override;

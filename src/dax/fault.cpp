@@ -115,8 +115,8 @@ FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent&
   // An entry of storage stays as it is, also when it is larger than the fault.
   if (!before.is_real()) {
     const Result<std::uint64_t> payload = fault.context.design.encode(extent);
-    if (!payload.ok()) {
-      return FaultOutcome::from(payload.error());
+    if (!payload.ok() || *payload > fault.context.layout.max_payload()) {
+      return FaultOutcome::from(payload.ok() ? Errno::eoverflow : payload.error());
     }
     if (before.is_zero() && fault.context.policy.takes(Step::unmap_zero_page_on_write)) {
       fault.inode.mapping().unmap_pages({fault.first(), before.pages()}, EvenCows::no);

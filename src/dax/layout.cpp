@@ -23,6 +23,24 @@ struct BusyPage {
   Pgoff page;  // in the file
 };
 
+// The first of these pages of an entry whose memory somebody pinned.
+bool find_pinned(const Context& context, Inode& inode, const StoredEntry& entry, PageRange pages,
+                 BusyPage* busy) noexcept {
+  while (!pages.empty()) {
+    const Result<FlushTarget> target = context.design.resolve(context.system, inode, entry, pages);
+    if (!target.ok()) {
+      return false;  // memory that is gone is not pinned
+    }
+    Pgoff pinned;
+    if (target->device->find_pinned({target->page, target->pages}, &pinned)) {
+      *busy = {.where = {.device = target->device, .page = pinned}, .page = pages.first + (pinned - target->page)};
+      return true;
+    }
+    pages = {pages.first + target->pages, pages.pages - target->pages};
+  }
+  return false;
+}
+
 // dax_layout_busy_page_range: the first page whose memory somebody pinned. Every entry is looked at while nobody owns
 // it, so a pin that was under way is either seen here, or finds the page unmapped and fails (F13/74).
 bool find_busy(const Context& context, Inode& inode, PageRange pages, BusyPage* busy) noexcept {
@@ -36,11 +54,12 @@ bool find_busy(const Context& context, Inode& inode, PageRange pages, BusyPage* 
     }
     const PageRange covered{entry.order() == 0 ? cursor.index() : pmd_start(cursor.index()), entry.pages()};
     const PageRange wanted = covered.clip(pages);
-    const Result<FlushTarget> target = context.design.resolve(context.system, inode, covered.first, entry.payload());
-    Pgoff pinned;
-    if (target.ok() &&
-        target->device->find_pinned({target->page + (wanted.first - covered.first), wanted.pages}, &pinned)) {
-      *busy = {.where = {.device = target->device, .page = pinned}, .page = covered.first + (pinned - target->page)};
+    // The design may have to ask the file system. No page is mapped any more, so no new pin can come meanwhile.
+    cursor.pause();
+    cursor.lock().unlock();
+    const bool found = find_pinned(context, inode, {.first = covered.first, .payload = entry.payload()}, wanted, busy);
+    cursor.lock().lock();
+    if (found) {
       return true;
     }
   }
@@ -161,15 +180,21 @@ Result<Pin> pin_page(const Context& context, AddressSpace& mapping, Pgoff page) 
   if (lock.lock_existing(entry.without_lock()) != EntryLock::Grabbed::locked) {
     return Errno::eagain;
   }
-  bool mapped = false;
-  mapping.for_each_vma({page, 1}, [&](Vma& vma) { mapped = mapped || vma.pte(page).kind == PteState::Kind::memory; });
-  if (!mapped || !lock.entry().is_real()) {
+  // The page that is mapped, whatever the index says.
+  Pfn mapped;
+  mapping.for_each_vma({page, 1}, [&](Vma& vma) {
+    if (const PteState pte = vma.pte(page); pte.kind == PteState::Kind::memory) {
+      mapped = pte.pfn;
+    }
+  });
+  if (mapped == Pfn{} || !lock.entry().is_real()) {
     return Errno::eagain;
   }
-  const Pgoff first = lock.entry().order() == 0 ? page : pmd_start(page);
-  DAXSIM_TRY(const FlushTarget target,
-             context.design.resolve(context.system, mapping.host(), first, lock.entry().payload()));
-  const Pin pin{.device = target.device, .page = target.page + (page - first)};
+  const MemoryMap::Place place = context.system.memory.find(mapped);
+  if (place.attachment == nullptr) {
+    return Errno::enxio;
+  }
+  const Pin pin{.device = place.attachment, .page = place.page};
   DAXSIM_TRY_VOID(pin.device->pin(pin.page));
   return pin;
 }

@@ -32,6 +32,7 @@ inline void emit(EventType type, const Inode& inode, const Details& details) noe
   inode.super_block().system().events.emit({
       .type = type,
       .dev = inode.super_block().dev(),
+      .result = details.result,
       .flags = details.flags,
       .ino = inode.number(),
       .pgoff = details.pgoff,

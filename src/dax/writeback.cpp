@@ -43,17 +43,37 @@ void write_protect(const Writeback& call, PageRange pages) noexcept {
   }
 }
 
-Result<void> flush(const Writeback& call, PageRange pages, std::uint64_t payload) noexcept {
+// What the index design needed to find the memory of one entry.
+struct Search {
+  std::uint32_t lookups = 0;
+  std::uint32_t locks = 0;
+};
+
+Result<void> flush(const Writeback& call, PageRange pages, std::uint64_t payload, Search& search) noexcept {
   if (!call.context.policy.takes(Step::flush)) {
     return {};
   }
-  DAXSIM_TRY(const FlushTarget target,
-             call.context.design.resolve(call.context.system, call.inode(), pages.first, payload));
-  const ByteRange bytes{byte_of(target.page), pages.pages << kPageShift};
-  if (target.device->capabilities().write_cache) {
-    call.context.system.clock.advance(costs::per_line(costs::kFlushLine, bytes.length));
+  const StoredEntry entry{.first = pages.first, .payload = payload};
+  for (PageRange rest = pages; !rest.empty();) {
+    const Result<FlushTarget> target = call.context.design.resolve(call.context.system, call.inode(), entry, rest);
+    if (!target.ok()) {
+      if (target.error() == Errno::efault) {
+        // Nothing lies where the flush goes: not the device's event, since there is no device.
+        emit(EventType::dax_flush, call.inode(),
+             {.length = rest.pages << kPageShift, .ret = -static_cast<std::int64_t>(Errno::efault)});
+      }
+      return target.error();
+    }
+    search.lookups += target->lookups;
+    search.locks += target->locks;
+    const ByteRange bytes{byte_of(target->page), target->pages << kPageShift};
+    if (target->device->capabilities().write_cache) {
+      call.context.system.clock.advance(costs::per_line(costs::kFlushLine, bytes.length));
+    }
+    DAXSIM_TRY_VOID(target->device->flush(bytes));
+    rest = {rest.first + target->pages, rest.pages - target->pages};
   }
-  return target.device->flush(bytes);
+  return {};
 }
 
 // One entry that the cursor has just found with TOWRITE. Drops the index's lock and takes it again. The order matters
@@ -89,12 +109,18 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
   lock_order::acquired(LockRank::entry);
 
   write_protect(call, pages);
-  const Result<void> flushed = flush(call, pages, entry.payload());
+  Search search;
+  const Result<void> flushed = flush(call, pages, entry.payload(), search);
   const bool cleans = flushed.ok() && call.context.policy.clear_dirty == ClearDirty::after_flush;
   if (flushed.ok()) {
     // While the entry is still ours, so that an observer sees just what this write-back leaves behind.
     emit(EventType::dax_writeback_one, call.inode(),
-         {.pgoff = pages.first, .last = pages.pages, .flags = cleans ? 1U : 0U, .object = &call.mapping});
+         {.pgoff = pages.first,
+          .last = pages.pages,
+          .length = search.lookups,
+          .flags = cleans ? 1U : 0U,
+          .result = search.locks,
+          .object = &call.mapping});
   } else {
     // Before the unlock, so that whoever waits for this flush hears of it.
     call.mapping.errors().record(flushed.error());

@@ -138,7 +138,7 @@ void Detectors::on_event(const Event& event) noexcept {
       unfenced = false;
       break;
     case EventType::dax_flush:
-      if (event.ret == -static_cast<std::int64_t>(Errno::eio)) {
+      if (event.ret != 0) {
         report(FindingKind::flush_of_dead_memory, event, 0, {});
       } else {
         unfenced = true;

@@ -80,13 +80,25 @@ Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice
       first_(first),
       dev_(dev),
       events_(events),
-      pins_(std::make_unique<Pins>()) {}
+      pins_(std::make_unique<Pins>()),
+      moves_(std::make_unique<std::atomic<std::uint16_t>[]>(pages() / kPagesPerPmd + 1)) {}
 
 Attachment::~Attachment() = default;
 
 void Attachment::emit(Event event) noexcept {
   event.dev = dev_;
   events_.emit(event);
+}
+
+std::uint16_t Attachment::generation(Pgoff page) const noexcept {
+  const std::uint16_t moves = moves_[page.value / kPagesPerPmd].load(std::memory_order_acquire);
+  return static_cast<std::uint16_t>(minor_of(dev_) + moves);
+}
+
+void Attachment::end_generation(PageRange pages) noexcept {
+  for (Pgoff page = pmd_start(pages.first); page < pages.end(); page = page + kPagesPerPmd) {
+    moves_[page.value / kPagesPerPmd].fetch_add(1, std::memory_order_acq_rel);
+  }
 }
 
 bool Attachment::inside(ByteRange bytes) const noexcept {

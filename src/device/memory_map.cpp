@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "daxsim/device/attachment.hpp"
+
 DAXSIM_BEGIN
 namespace {
 
@@ -65,6 +67,33 @@ MemoryMap::Place MemoryMap::find(Pfn pfn) noexcept {
     }
   }
   return {};
+}
+
+MemoryMap::Place MemoryMap::find_kaddr(std::uintptr_t kaddr) noexcept {
+  const MutexLock guard(lock_);
+  for (unsigned i = 0; i < used_; ++i) {
+    Attachment* const attachment = ranges_[i].attachment;
+    if (attachment == nullptr) {
+      continue;
+    }
+    const std::span<std::byte> direct_map = attachment->view().direct_map();
+    const auto first = reinterpret_cast<std::uintptr_t>(direct_map.data());
+    if (kaddr >= first && kaddr - first < direct_map.size()) {
+      return {attachment, page_of(kaddr - first)};
+    }
+  }
+  return {};
+}
+
+Attachment* MemoryMap::find_minor(std::uint32_t minor) noexcept {
+  const MutexLock guard(lock_);
+  for (unsigned i = 0; i < used_; ++i) {
+    Attachment* const attachment = ranges_[i].attachment;
+    if (attachment != nullptr && minor_of(attachment->dev()) == minor) {
+      return attachment;
+    }
+  }
+  return nullptr;
 }
 
 DAXSIM_END

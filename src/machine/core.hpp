@@ -27,7 +27,12 @@ class MachineCore {
   Arena arena;
   MemoryMap memory;
   System system{clock, events, arena, memory};
-  const dax::Context context{system, *options.design, options.policy};
+  const dax::Context context{
+      .system = system,
+      .design = options.design != nullptr ? *options.design : options.era.design(),
+      .policy = options.era.policy,
+      .layout = options.era.layout,
+  };
   std::atomic<bool> power{true};
 
   Mutex lock{LockRank::machine};

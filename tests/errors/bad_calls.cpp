@@ -163,7 +163,9 @@ void misuse_dax(World& world, Observer& saw) {
   saw("dax::generic_direct_access", dax::generic_direct_access(extent));
   extent.memory.pfn = {kHuge};
   saw("IndexDesign::encode", context.design.encode(extent));
-  saw("IndexDesign::resolve", context.design.resolve(context.system, inode, {0}, 0));
+  saw("IndexDesign::encode", designs::cookie().encode({}));
+  saw("Inode::find_by_cookie", inode.find_by_cookie(kHuge, 0, {{0}, 1}));
+  saw("IndexDesign::resolve", context.design.resolve(context.system, inode, {}, {{0}, 1}));
 }
 
 }  // namespace

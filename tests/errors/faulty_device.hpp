@@ -52,6 +52,7 @@ class FaultyView final : public DaxDevice {
     }
     return real_->direct_access(page, pages, mode);
   }
+  [[nodiscard]] std::span<std::byte> direct_map() const noexcept override { return real_->direct_map(); }
   Result<void> flush(ByteRange bytes) noexcept override {
     if (const Errno error = strike(faults_.flush); error != Errno{}) {
       return error;

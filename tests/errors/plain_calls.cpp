@@ -76,39 +76,41 @@ void add_file_calls(std::vector<PlainCall>& calls) {
   const auto read = [](auto& inode) { return inode.read(0, buffer()); };
   const auto write = [](auto& inode) { return inode.write(100, buffer()); };
   const auto rewrite = [](auto& inode) { return inode.write(kUnwritten, buffer()); };
-  calls.insert(calls.end(), {
-                                on_file("File::pread", pread),
-                                on_file("File::pwrite", pwrite),
-                                on_file("File::pwrite", append),
-                                on_file("File::truncate", truncate),
-                                on_file("File::fallocate", punch),
-                                on_file("File::fallocate", zero),
-                                on_file("File::fallocate", collapse),
-                                on_file("File::fallocate", allocate),
-                                on_file("File::fsync", fsync),
-                                on_file("File::fdatasync", fdatasync),
-                                on_open_file("OpenFile::pread", pread),
-                                on_open_file("OpenFile::pwrite", pwrite),
-                                on_open_file("OpenFile::pwrite", append),
-                                on_open_file("OpenFile::truncate", truncate),
-                                on_open_file("OpenFile::fallocate", punch),
-                                on_open_file("OpenFile::fallocate", allocate),
-                                on_open_file("OpenFile::fsync", fsync),
-                                on_open_file("OpenFile::fdatasync", fdatasync),
-                                on_open_file("OpenFile::fsync_range", fsync_range),
-                                on_inode("Inode::read", read),
-                                on_inode("Inode::write", write),
-                                on_inode("Inode::write", rewrite),
-                                on_inode("Inode::truncate", truncate),
-                                on_inode("Inode::fallocate", punch),
-                                on_inode("Inode::fallocate", allocate),
-                                on_inode("Inode::fsync_range", fsync_range),
-                                on_inode("Inode::direct_access",
-                                         [](Inode& inode) {
-                                           const SharedLock still(inode.i_rwsem());
-                                           return inode.direct_access({page_of(kUnwritten), 1}, Access::write);
-                                         }),
-                            });
+  calls.insert(calls.end(),
+               {
+                   on_file("File::pread", pread),
+                   on_file("File::pwrite", pwrite),
+                   on_file("File::pwrite", append),
+                   on_file("File::truncate", truncate),
+                   on_file("File::fallocate", punch),
+                   on_file("File::fallocate", zero),
+                   on_file("File::fallocate", collapse),
+                   on_file("File::fallocate", allocate),
+                   on_file("File::fsync", fsync),
+                   on_file("File::fdatasync", fdatasync),
+                   on_open_file("OpenFile::pread", pread),
+                   on_open_file("OpenFile::pwrite", pwrite),
+                   on_open_file("OpenFile::pwrite", append),
+                   on_open_file("OpenFile::truncate", truncate),
+                   on_open_file("OpenFile::fallocate", punch),
+                   on_open_file("OpenFile::fallocate", allocate),
+                   on_open_file("OpenFile::fsync", fsync),
+                   on_open_file("OpenFile::fdatasync", fdatasync),
+                   on_open_file("OpenFile::fsync_range", fsync_range),
+                   on_inode("Inode::read", read),
+                   on_inode("Inode::write", write),
+                   on_inode("Inode::write", rewrite),
+                   on_inode("Inode::truncate", truncate),
+                   on_inode("Inode::fallocate", punch),
+                   on_inode("Inode::fallocate", allocate),
+                   on_inode("Inode::fsync_range", fsync_range),
+                   on_inode("Inode::direct_access",
+                            [](Inode& inode) {
+                              const SharedLock still(inode.i_rwsem());
+                              return inode.direct_access({page_of(kUnwritten), 1}, Access::write);
+                            }),
+                   on_inode("Inode::find_by_cookie", [](Inode& inode) { return inode.find_by_cookie(1, 0, {{0}, 1}); }),
+               });
 }
 
 void add_file_system_calls(std::vector<PlainCall>& calls) {

@@ -297,61 +297,63 @@ void add_dax_actions(Actions& actions, World& world, Observer& saw, Choice& choi
   const auto inode = [&world, &choice]() -> Inode& {
     return choice.of({&world.file, &world.sparse})->open_file()->inode();
   };
-  actions.insert(actions.end(),
-                 {
-                     [=, &context, &saw, &choice] {
-                       saw("dax::writeback_range", dax::writeback_range(context, inode().mapping(), choice.range()));
-                     },
-                     [=, &context, &saw, &choice] {
-                       Inode& at = inode();
-                       const SharedLock still(at.i_rwsem());
-                       saw("dax::read", dax::read(context, at, choice.offset(), choice.buffer()));
-                     },
-                     [=, &context, &saw, &choice] {
-                       Inode& at = inode();
-                       const ExclusiveLock writing(at.i_rwsem());
-                       saw("dax::write", dax::write(context, at, choice.offset(), choice.buffer()));
-                     },
-                     [=, &context, &saw, &choice] {
-                       Inode& at = inode();
-                       const ExclusiveLock writing(at.i_rwsem());
-                       const ExclusiveLock no_faults(at.mapping().invalidate_lock());
-                       saw("dax::zero_range", dax::zero_range(context, at, choice.near_range()));
-                     },
-                     [=, &context, &saw, &choice] {
-                       Inode& at = inode();
-                       const ExclusiveLock no_faults(at.mapping().invalidate_lock());
-                       saw("dax::break_layouts", dax::break_layouts(context, at, choice.pages()));
-                       saw("dax::truncate_pages", dax::truncate_pages(context, at, choice.pages()));
-                     },
-                     [=, &context, &saw, &choice] {
-                       saw("dax::invalidate_pages", dax::invalidate_pages(context, inode(), choice.pages()));
-                     },
-                     [=, &context, &saw, &choice] {
-                       const auto pin =
-                           saw.through("dax::pin_page", dax::pin_page(context, inode().mapping(), {choice.below(256)}));
-                       if (pin.ok()) {
-                         dax::unpin_page(*pin);
-                       }
-                     },
-                     [&world, &saw, &choice] {
-                       FileExtent extent;
-                       extent.kind = FileExtent::Kind::memory;
-                       extent.pages = {{0}, choice.of({std::uint64_t{0}, std::uint64_t{1}})};
-                       extent.extent = extent.pages;
-                       extent.device = &world.handle.attachment();
-                       extent.device_page = {choice.of({std::uint64_t{0}, extent.device->pages()})};
-                       saw("dax::generic_direct_access", dax::generic_direct_access(extent));
-                     },
-                     [=, &context, &saw, &choice] {
-                       FileExtent extent;
-                       extent.memory.pfn = {choice.of({std::uint64_t{1}, kHuge})};
-                       saw("IndexDesign::encode", context.design.encode(extent));
-                       saw("IndexDesign::resolve",
-                           context.design.resolve(context.system, inode(), {0},
-                                                  choice.of({MemoryMap::kFirst.value, std::uint64_t{0}})));
-                     },
-                 });
+  actions.insert(
+      actions.end(),
+      {
+          [=, &context, &saw, &choice] {
+            saw("dax::writeback_range", dax::writeback_range(context, inode().mapping(), choice.range()));
+          },
+          [=, &context, &saw, &choice] {
+            Inode& at = inode();
+            const SharedLock still(at.i_rwsem());
+            saw("dax::read", dax::read(context, at, choice.offset(), choice.buffer()));
+          },
+          [=, &context, &saw, &choice] {
+            Inode& at = inode();
+            const ExclusiveLock writing(at.i_rwsem());
+            saw("dax::write", dax::write(context, at, choice.offset(), choice.buffer()));
+          },
+          [=, &context, &saw, &choice] {
+            Inode& at = inode();
+            const ExclusiveLock writing(at.i_rwsem());
+            const ExclusiveLock no_faults(at.mapping().invalidate_lock());
+            saw("dax::zero_range", dax::zero_range(context, at, choice.near_range()));
+          },
+          [=, &context, &saw, &choice] {
+            Inode& at = inode();
+            const ExclusiveLock no_faults(at.mapping().invalidate_lock());
+            saw("dax::break_layouts", dax::break_layouts(context, at, choice.pages()));
+            saw("dax::truncate_pages", dax::truncate_pages(context, at, choice.pages()));
+          },
+          [=, &context, &saw, &choice] {
+            saw("dax::invalidate_pages", dax::invalidate_pages(context, inode(), choice.pages()));
+          },
+          [=, &context, &saw, &choice] {
+            const auto pin =
+                saw.through("dax::pin_page", dax::pin_page(context, inode().mapping(), {choice.below(256)}));
+            if (pin.ok()) {
+              dax::unpin_page(*pin);
+            }
+          },
+          [&world, &saw, &choice] {
+            FileExtent extent;
+            extent.kind = FileExtent::Kind::memory;
+            extent.pages = {{0}, choice.of({std::uint64_t{0}, std::uint64_t{1}})};
+            extent.extent = extent.pages;
+            extent.device = &world.handle.attachment();
+            extent.device_page = {choice.of({std::uint64_t{0}, extent.device->pages()})};
+            saw("dax::generic_direct_access", dax::generic_direct_access(extent));
+          },
+          [=, &context, &saw, &choice] {
+            FileExtent extent;
+            extent.memory.pfn = {choice.of({std::uint64_t{1}, kHuge})};
+            saw("IndexDesign::encode", context.design.encode(extent));
+            saw("IndexDesign::resolve",
+                context.design.resolve(
+                    context.system, inode(),
+                    {.first = {0}, .payload = choice.of({MemoryMap::kFirst.value, std::uint64_t{0}})}, {{0}, 1}));
+          },
+      });
 }
 
 void add_end_actions(Actions& actions, World& world, Observer& saw, Choice& choice) {
@@ -402,9 +404,9 @@ void run_shuffled(Actions& actions, Choice& choice) {
 
 }  // namespace
 
-World::World(const LinearFs::Options& options, std::uint64_t device_size)
+World::World(const LinearFs::Options& options, std::uint64_t device_size, const IndexDesign* design)
     : device(std::make_shared<FaultyDevice>(must(sim::open(sim::Pmem{.path = media.path(), .size = device_size})))),
-      machine(std::make_unique<Machine>(MachineOptions{.ring_events = 256})),
+      machine(std::make_unique<Machine>(MachineOptions{.design = design, .ring_events = 256})),
       handle(must(machine->attach(device))),
       fs(must(machine->mkfs<LinearFs>(handle, options))),
       file(must(fs.create("/file", kFileSize))),

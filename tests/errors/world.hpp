@@ -21,7 +21,8 @@ inline constexpr std::uint64_t kFileSize = std::uint64_t{256} << 10;
 inline constexpr std::uint64_t kSparseSize = std::uint64_t{4} << 20;
 
 struct World {
-  explicit World(const LinearFs::Options& options = {}, std::uint64_t device_size = kDeviceSize);
+  explicit World(const LinearFs::Options& options = {}, std::uint64_t device_size = kDeviceSize,
+                 const IndexDesign* design = nullptr);
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 

@@ -248,6 +248,39 @@ void visit_straddling(Observer& saw) {
   memory.bind(device.first_pfn(), device);
 }
 
+// Identities that other designs stored, and that name nothing, or something else, when write-back comes.
+void visit_lost_identities(Observer& saw) {
+  struct Loss {
+    const IndexDesign& design;
+    const char* what;
+    void (*happen)(World&);
+  };
+  for (const Loss& loss :
+       {Loss{designs::pfn_and_generation(), "the memory of a dirty page has another generation",
+             [](World& world) { world.handle.attachment().end_generation({{0}, world.handle.attachment().pages()}); }},
+        Loss{designs::pgoff_and_device(), "the device of a dirty page is dead",
+             [](World& world) { must(world.handle.attachment().advance(LifeState::dax_dead)); }},
+        Loss{designs::ask_file_system(), "the file system that is to say where a dirty page is has shut down",
+             [](World& world) { world.fs.super_block()->shutdown(Errno::eio); }}}) {
+    World world({}, 8_MiB, &loss.design);
+    const File huge = must(world.fs.create("/huge", 2_MiB));
+    Inode& inode = huge.open_file()->inode();
+    const std::uint64_t at = must(world.process.mmap(huge.open_file(), {}));
+    [[maybe_unused]] const auto stored = world.process.store(at, 1);
+    const FileExtent extent = must(inode.direct_access({{0}, 1}, Access::read));
+    const StoredEntry entry{.first = {0}, .payload = must(loss.design.encode(extent))};
+
+    loss.happen(world);
+
+    saw.enter(loss.what);
+    saw("IndexDesign::resolve", loss.design.resolve(world.context().system, inode, entry, {{0}, 1}));
+    saw("Inode::find_by_cookie", inode.find_by_cookie(extent.cookie, 0, {{0}, 1}));
+    saw("dax::writeback_range", dax::writeback_range(world.context(), inode.mapping(), {0, kPageSize}));
+    const ExclusiveLock no_faults(inode.mapping().invalidate_lock());
+    saw("dax::truncate_pages", dax::truncate_pages(world.context(), inode, {{0}, 1}));
+  }
+}
+
 void visit_asynchronous_device(Observer& saw) {
   saw.enter("MAP_SYNC on a device that is not synchronous");
   const support::TempFile media;
@@ -388,6 +421,7 @@ void visit_worlds(Observer& saw) {
   visit_small_arenas(saw);
   visit_interrupted(saw);
   visit_straddling(saw);
+  visit_lost_identities(saw);
   visit_asynchronous_device(saw);
   visit_foreign_handlers(saw);
   visit_machines(saw);

@@ -15,7 +15,7 @@ using namespace daxsim::literals;
 std::size_t count(const Machine& machine, FindingKind kind) {
   return static_cast<std::size_t>(std::ranges::count(machine.findings(), kind, &Finding::kind));
 }
-MachineOptions with(const Policy& policy) { return {.policy = policy}; }
+MachineOptions with(const Policy& policy) { return {.era = eras::v6_12.with(policy)}; }
 
 struct SoftFile : FileWorld {
   explicit SoftFile(std::uint64_t size, const MachineOptions& options = {})
@@ -70,7 +70,7 @@ TEST(Findings, StickyDirtyMarkNeedsNoWriteProtection) {
 
 // An fsync that flushes and forgets the fence.
 TEST(Findings, MissingFence) {
-  SoftFile broken(1_MiB, with(eras::v6_12.without(Step::fence)));
+  SoftFile broken(1_MiB, with(Policy{}.without(Step::fence)));
   broken.store(0);
   must(broken.file.fsync());  // commits metadata, with fences of its own
   broken.store(0);
@@ -87,7 +87,7 @@ TEST(Findings, MissingFence) {
 
 // A store that fsync claimed and never flushed is seen when the power goes; one that nobody claimed is no finding.
 TEST(Findings, LostStore) {
-  SoftFile broken(1_MiB, with(eras::v6_12.without(Step::flush)));
+  SoftFile broken(1_MiB, with(Policy{}.without(Step::flush)));
   broken.store(8192);
   must(broken.file.fsync());
   must(broken.machine.power_cut());

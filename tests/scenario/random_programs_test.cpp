@@ -43,13 +43,13 @@ struct Broken {
 };
 class BrokenPolicies : public ::testing::TestWithParam<Broken> {};
 INSTANTIATE_TEST_SUITE_P(Steps, BrokenPolicies,
-                         ::testing::Values(Broken{"NoFlush", eras::v6_12.without(Step::flush)},
-                                           Broken{"NoFence", eras::v6_12.without(Step::fence)},
+                         ::testing::Values(Broken{"NoFlush", Policy{}.without(Step::flush)},
+                                           Broken{"NoFence", Policy{}.without(Step::fence)},
                                            Broken{"NoWriteProtect", {.write_protect = WriteProtect::none}}),
                          [](const auto& broken) { return std::string(broken.param.name); });
 
 TEST_P(BrokenPolicies, AreCaught) {
-  const MachineOptions options{.policy = GetParam().policy};
+  const MachineOptions options{.era = eras::v6_12.with(GetParam().policy)};
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
     if (!Program(seed, Mmu::soft, {}, options).run().empty()) {
       return;

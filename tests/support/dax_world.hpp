@@ -86,6 +86,7 @@ class FakeView final : public DaxDevice {
     }
     return Memory{.kaddr = memory_ + byte_of(page), .pfn = {}, .pages = pages};
   }
+  [[nodiscard]] std::span<std::byte> direct_map() const noexcept override { return {memory_, bytes_}; }
   Result<void> flush(ByteRange bytes) noexcept override {
     ++flushes;
     if (on_flush) {
@@ -157,6 +158,8 @@ class FakeSuperBlock final : public SuperBlock {
   }
   Result<void> unmount() override { return {}; }
   Result<SpaceUsage> space() override { return SpaceUsage{}; }
+  [[nodiscard]] Attachment* bdev() const noexcept override { return block_device; }
+  Attachment* block_device = nullptr;
 
   using SuperBlock::find_in_core;
   using SuperBlock::forget_in_core;
@@ -196,6 +199,10 @@ class FakeInode final : public Inode {
   }
 
   FaultOutcome fault(FaultRequest& request) noexcept override { return dax::fault(context_, *this, request); }
+  Result<FileExtent> find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept override {
+    DAXSIM_TRY_VOID(super_block().check_alive());
+    return cookie - 1 + behind == pages.first.value ? direct_access(pages, Access::read) : Errno::estale;
+  }
 
   Result<void> fsync_range(ByteRange bytes, Datasync) noexcept override {
     DAXSIM_TRY_VOID(super_block().check_alive());
@@ -299,6 +306,7 @@ class FakeInode final : public Inode {
     }
     extent.device = &device_;
     extent.device_page = device_page(pages.first);
+    extent.cookie = pages.first.value + 1;
     if (allocates) {
       DAXSIM_TRY_VOID(device_.zero({byte_of(extent.device_page), extent.pages.pages << kPageShift}));
       zeroed += extent.pages.pages;
@@ -413,6 +421,9 @@ class FakeVma final : public Vma {
       const std::lock_guard guard(lock_);
       if (const Pte* const found = find(page); found != nullptr) {
         state = found->state;
+        if (state.order == kPmdOrder) {
+          state.pfn = state.pfn + page.value % kPagesPerPmd;
+        }
       }
     }
     if (after_pte) {
@@ -628,8 +639,7 @@ class World {
           return "I2: a page without its entry" + at;
         }
         const std::uint64_t inside_entry = covering.order() == 0 ? 0 : page - pmd_start(page);
-        const std::uint64_t inside_pte = pte.order == 0 ? 0 : page - pmd_start(page);
-        if (covering.payload() + inside_entry != pte.pfn.value + inside_pte) {
+        if (covering.payload() + inside_entry != pte.pfn.value) {
           return "I2: another page than the entry's" + at;
         }
         if (pte.writable && !dirty(page)) {

@@ -74,6 +74,7 @@ class RamView final : public DaxDevice {
     }
     return Memory{.kaddr = memory_ + byte_of(page), .pfn = {}, .pages = pages};
   }
+  [[nodiscard]] std::span<std::byte> direct_map() const noexcept override { return {memory_, media_.size()}; }
   Result<void> flush(ByteRange bytes) noexcept override {
     step();
     if (fails_from != 0 && steps >= fails_from) {
@@ -150,7 +151,7 @@ class RamView final : public DaxDevice {
 class LinearWorld {
  public:
   explicit LinearWorld(std::uint64_t bytes) : LinearWorld(Image(bytes)) {}
-  explicit LinearWorld(Image image, const Policy& policy = eras::v6_12)
+  explicit LinearWorld(Image image, const Policy& policy = {})
       : medium(std::make_shared<RamDevice>(std::move(image))),
         device(make_device(*this)),
         context{.system = system, .design = designs::pfn(), .policy = policy} {}

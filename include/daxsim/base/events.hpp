@@ -41,9 +41,11 @@ enum class EventType : std::uint8_t {
   dax_writeback_range,                // pgoff, last
   dax_writeback_range_done,           // pgoff (where it stopped), last, ret
   dax_writeback_one,                  // pgoff, last = pages, flags = 1 when the entry will be clean, object =
-                                      // AddressSpace; emitted after the flush, before the entry is unlocked
+                                      // AddressSpace, length = look-ups of the index design, result = locks it took for
+                                      // them; emitted after the flush, before the entry is unlocked
   pfn_mkclean_range,                  // pgoff, last = pages, pfn, ret = page-table entries that were writable
-  dax_flush,                          // length in bytes, pfn, ret = -EIO when the disk is gone
+  dax_flush,                          // length in bytes, pfn, ret = -EIO when the disk is gone, -EFAULT when there is
+                                      // nothing where the index design said
   dax_direct_access,                  // pgoff (device), last = pages asked, ret = pages or -errno
   dax_zero_range,                     // pgoff of the page, length in bytes
   dax_copy_from_iter,                 // length: pwrite

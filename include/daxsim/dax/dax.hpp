@@ -16,6 +16,7 @@
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/units.hpp"
+#include "daxsim/dax/entry_layout.hpp"
 #include "daxsim/dax/index_design.hpp"
 #include "daxsim/dax/policy.hpp"
 #include "daxsim/vfs/inode.hpp"
@@ -31,7 +32,8 @@ namespace dax {
 struct Context {
   System& system;
   const IndexDesign& design;
-  Policy policy;
+  Policy policy{};
+  EntryLayout layout = layouts::v4_20;  // of which only the room for payloads has an effect
 };
 
 // --- fault (F4) ---
@@ -44,7 +46,8 @@ FaultOutcome fault(const Context& context, Inode& inode, FaultRequest& request) 
 // --- write-back (F5.3) ---
 
 // dax_writeback_mapping_range, SYNC_ALL: flushes what is DIRTY in the range when called. Stops at the first error, which
-// is also recorded in the address space. Errors: Errno::eio, Errno::enxio, Errno::enospc, Errno::enomem.
+// is also recorded in the address space. Errors: Errno::eio, Errno::enospc, Errno::enomem, and those of
+// IndexDesign::resolve.
 // Context: fault path; may wait for entry locks; no lock of rank entry or above held.
 Result<void> writeback_range(const Context& context, AddressSpace& mapping, ByteRange bytes) noexcept;
 

@@ -39,8 +39,4 @@ struct Policy {
   friend constexpr bool operator==(const Policy&, const Policy&) = default;
 };
 
-namespace eras {
-inline constexpr Policy v6_12{};
-}  // namespace eras
-
 DAXSIM_END

@@ -27,7 +27,7 @@ enum class FindingKind : std::uint8_t {
   missing_fence,                  // fsync answered success with flushed lines that no fence has ordered
   lost_store,                     // at a power cut: lines differ from media under an entry that says clean
   dirty_entry_without_storage,    // a zero or empty entry marked dirty (F3 I1)
-  flush_of_dead_memory,           // a flush was tried after the disk was gone
+  flush_of_dead_memory,           // a flush went to a disk that is gone, or to no memory at all
   stale_mapping,                  // a page of the device was still mapped when its memory was given back (F7)
 };
 inline constexpr unsigned kFindingKinds = static_cast<unsigned>(FindingKind::stale_mapping) + 1;

@@ -41,6 +41,8 @@ enum class LifeState : std::uint8_t { alive, pre_remove, dax_dead, disk_gone, un
 // "ALIVE", "PRE_REMOVE", "DAX_DEAD", "DISK_GONE", "UNMAPPED". Never null; allowed in the fault path.
 const char* life_state_name(LifeState state) noexcept;
 
+constexpr std::uint32_t minor_of(std::uint32_t dev) noexcept { return dev & ((std::uint32_t{1} << 20) - 1); }
+
 class Attachment {
  public:
   // Owns `view`, which make_view() of `device` answered, and calls its memory the frames from `first` on. `events`
@@ -57,11 +59,17 @@ class Attachment {
   [[nodiscard]] const Capabilities& capabilities() const noexcept { return device_->capabilities(); }
   [[nodiscard]] const std::shared_ptr<Device>& device() const noexcept { return device_; }
   [[nodiscard]] Pfn first_pfn() const noexcept { return first_; }
-  // (major << 20) | minor, as the kernel's dev_t; for events.
+  // (major << 20) | minor, as the kernel's dev_t. A machine never gives out a minor number twice.
   [[nodiscard]] std::uint32_t dev() const noexcept { return dev_; }
   [[nodiscard]] LifeState state() const noexcept { return state_.load(std::memory_order_seq_cst); }
   [[nodiscard]] Gate& gate() noexcept { return gate_; }
   [[nodiscard]] DaxDevice& view() noexcept { return *view_; }
+
+  // Which life of its memory a device page is in: differs between attachments that had the same frames one after the
+  // other, and changes when what the page holds has moved elsewhere. Comes back after 2^16 changes. Context: fault path.
+  [[nodiscard]] std::uint16_t generation(Pgoff page) const noexcept;
+  // The contents of these pages have moved: ends their generation, and that of the 2 MiB around them.
+  void end_generation(PageRange pages) noexcept;
 
   // Page offset on the device to memory (F6, 5.17+). The answer may be shorter than asked, never empty, and never
   // reaches beyond the end of the device.
@@ -134,6 +142,7 @@ class Attachment {
   Holder* holder_ DAXSIM_GUARDED_BY(holder_lock_) = nullptr;
   std::uint32_t notifiers_ DAXSIM_GUARDED_BY(holder_lock_) = 0;  // threads that are telling a holder
   const std::unique_ptr<Pins> pins_;
+  const std::unique_ptr<std::atomic<std::uint16_t>[]> moves_;  // for each 2 MiB of the device
 };
 
 DAXSIM_END

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "daxsim/base/config.hpp"
@@ -65,6 +66,9 @@ class DaxDevice {
   // Errors: Errno::enomem (the host refused memory), Errno::ehwpoison (known media error in the first page),
   // Errno::eio (the host could not read the media file). Context: fault path; may read the media file. F6.
   virtual Result<Memory> direct_access(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept = 0;
+
+  // All kernel addresses of this view: those of every Memory it answers. They stay its own until it is destroyed.
+  [[nodiscard]] virtual std::span<std::byte> direct_map() const noexcept = 0;
 
   // Writes back the cache lines of `bytes` (rounded out to lines; inside the device): a line that differs from media
   // goes to media and to the unfenced log. Stores may go on meanwhile; a line takes the words that it had when it was

@@ -42,6 +42,10 @@ class MemoryMap {
     Pgoff page{};                      // device page
   };
   [[nodiscard]] Place find(Pfn pfn) noexcept;
+  // The same for a kernel address.
+  [[nodiscard]] Place find_kaddr(std::uintptr_t kaddr) noexcept;
+  // The device with this minor number (Attachment::dev); null: there is none, or no more.
+  [[nodiscard]] Attachment* find_minor(std::uint32_t minor) noexcept;
 
  private:
   struct Range {

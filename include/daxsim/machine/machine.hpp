@@ -26,6 +26,7 @@
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/units.hpp"
 #include "daxsim/dax/dax.hpp"
+#include "daxsim/dax/era.hpp"
 #include "daxsim/detect/findings.hpp"
 #include "daxsim/device/attachment.hpp"
 #include "daxsim/machine/file_system.hpp"
@@ -69,8 +70,8 @@ struct RemovalReport {
 };
 
 struct MachineOptions {
-  const IndexDesign* design = &designs::pfn();
-  Policy policy = eras::v6_12;
+  Era era = eras::v6_12;
+  const IndexDesign* design = nullptr;             // null: the era's
   std::size_t ring_events = std::size_t{1} << 14;  // events kept, 1 or more
 };
 

@@ -41,7 +41,9 @@ struct FileExtent {
   Pgoff device_page;             // memory, unwritten: of pages.first
   // memory: of pages.first, for pages.pages pages. A file system on one device may leave it empty (memory.pages 0) after
   // allocating: dax then asks the device itself (dax::generic_direct_access), at the moment the kernel would.
-  Memory memory;
+  Memory memory{};
+  // memory: what the file system itself calls the place of pages.first, for Inode::find_by_cookie; 0: it has no name.
+  std::uint64_t cookie = 0;
 };
 
 // The highest byte offset of a file (the kernel's loff_t).
@@ -87,6 +89,17 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // Errno::ehwpoison (known media error), Errno::eio (the device). Context: fault path, inside the device's gate (Gate::Reader) when the answer's memory is
   // to be used; invalidate_lock or i_rwsem held.
   virtual Result<FileExtent> direct_access(PageRange pages, Access access) noexcept = 0;
+
+  // Where `pages` are, or the first of them: they begin `behind` pages after the one that `cookie` was given for, in the
+  // same entry. Errors: Errno::estale (they are not there any more, or the cookie is none of this file system's).
+  // Context: fault path, an entry's lock held.
+  virtual Result<FileExtent> find_by_cookie(std::uint64_t /*cookie*/, std::uint64_t /*behind*/,
+                                            PageRange /*pages*/) noexcept {
+    return Errno::estale;
+  }
+  // The one block device of the file, where that is how the file system works; null: there is none to name. The super
+  // block's, if not overridden. Context: any.
+  [[nodiscard]] virtual Attachment* bdev() const noexcept;
 
   // A fault from mm. Takes freeze (writes) and invalidate_lock shared, calls dax::fault, does the MAP_SYNC commit.
   // Context: fault path; the area's mm lock is held.

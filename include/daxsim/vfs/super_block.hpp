@@ -41,6 +41,8 @@ class SuperBlock {
   [[nodiscard]] System& system() const noexcept { return system_; }
   // For events; the first device's.
   [[nodiscard]] std::uint32_t dev() const noexcept { return dev_; }
+  // s_bdev: the block device that was mounted; null for a file system without block devices. Context: any.
+  [[nodiscard]] virtual Attachment* bdev() const noexcept { return nullptr; }
   // Write faults and modifying calls hold it shared; freezing holds it exclusively.
   [[nodiscard]] SharedMutex& freeze_lock() noexcept DAXSIM_RETURN_CAPABILITY(freeze_lock_) { return freeze_lock_; }
 

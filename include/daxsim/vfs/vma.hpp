@@ -53,7 +53,7 @@ struct PteState {
   Kind kind = Kind::none;
   bool writable = false;
   unsigned order = 0;
-  Pfn pfn;
+  Pfn pfn;  // of the page asked for, also inside a huge one
 };
 
 // Faults taken by one area, by what they ended in. Numbers, never reset.

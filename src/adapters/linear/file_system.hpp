@@ -47,6 +47,7 @@ class FileSystem final : public SuperBlock, private Holder {
   [[nodiscard]] Result<void> check_mounted() const noexcept;
   [[nodiscard]] const dax::Context& context() const noexcept { return context_; }
   [[nodiscard]] Attachment& device() noexcept { return device_; }
+  [[nodiscard]] Attachment* bdev() const noexcept override { return &device_; }
   [[nodiscard]] Mutex& allocation_lock() noexcept DAXSIM_RETURN_CAPABILITY(allocation_lock_) {
     return allocation_lock_;
   }

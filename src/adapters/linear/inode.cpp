@@ -18,9 +18,10 @@ constexpr bool is_page_aligned(ByteRange bytes) noexcept {
   return bytes.offset % kPageSize == 0 && bytes.length % kPageSize == 0;
 }
 
-// A device that is gone, or memory that is bad, is an I/O error to a system call.
+// A device that is gone, or memory that is bad or not what it was, is an I/O error to a system call.
 Result<void> as_io_error(Result<void> result) noexcept {
-  if (!result.ok() && (result.error() == Errno::enxio || result.error() == Errno::ehwpoison)) {
+  constexpr std::array kOfTheDevice{Errno::enxio, Errno::ehwpoison, Errno::efault, Errno::estale};
+  if (!result.ok() && std::ranges::find(kOfTheDevice, result.error()) != kOfTheDevice.end()) {
     return Errno::eio;
   }
   return result;
@@ -51,6 +52,7 @@ FileExtent LinearInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept 
     answer.extent = extent->range();
     answer.device = &file_system_.device();
     answer.device_page = {extent->at(page.value)};
+    answer.cookie = answer.device_page.value + 1;
   }
   answer.pages = {page, std::min(most, answer.extent.end() - page)};
   answer.metadata_dirty = file_system_.journal().is_dirty(file_);
@@ -89,6 +91,19 @@ Result<FileExtent> LinearInode::direct_access(PageRange pages, Access access) no
     }
   }
   return dax::generic_direct_access(answer);
+}
+
+Result<FileExtent> LinearInode::find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept {
+  DAXSIM_TRY_VOID(file_system_.check_mounted());
+  if (cookie - 1 + behind >= file_system_.device().pages()) {
+    return Errno::estale;
+  }
+  return FileExtent{.kind = FileExtent::Kind::memory,
+                    .pages = pages,
+                    .extent = pages,
+                    .device = &file_system_.device(),
+                    .device_page = {cookie - 1 + behind},
+                    .cookie = cookie + behind};
 }
 
 FaultOutcome LinearInode::fault(FaultRequest& request) noexcept {

@@ -20,6 +20,7 @@ class LinearInode final : public Inode {
   ~LinearInode() override;
 
   Result<FileExtent> direct_access(PageRange pages, Access access) noexcept override;
+  Result<FileExtent> find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept override;
   FaultOutcome fault(FaultRequest& request) noexcept override;
   [[nodiscard]] bool is_synchronous() const noexcept override {
     return file_system_.device().capabilities().synchronous;

@@ -259,10 +259,9 @@ TEST(PteFault, PayloadThatDoesNotFit) {
    public:
     [[nodiscard]] std::string_view name() const noexcept override { return "wide"; }
     [[nodiscard]] Result<std::uint64_t> encode(const FileExtent&) const noexcept override { return Errno::eoverflow; }
-    [[nodiscard]] Result<FlushTarget> resolve(System&, Inode&, Pgoff, std::uint64_t) const noexcept override {
+    [[nodiscard]] Result<FlushTarget> resolve(System&, Inode&, const StoredEntry&, PageRange) const noexcept override {
       return Errno::enxio;
     }
-    [[nodiscard]] bool still_valid(std::uint64_t, std::uint64_t) const noexcept override { return true; }
   } wide;
   World world;
   const dax::Context context{.system = world.system, .design = wide, .policy = {}};
@@ -274,26 +273,21 @@ TEST(PteFault, PayloadThatDoesNotFit) {
   EXPECT_TRUE(world.file->mapping().pages().empty());
 }
 
-// The pfn design takes what its payload can hold, and finds the memory again, or says that the device is gone.
-TEST(PfnDesign, EncodesAndResolves) {
+// What a design stores has to fit the word of the era, too.
+TEST(PteFault, PayloadThatDoesNotFitTheWord) {
   World world;
-  const IndexDesign& design = designs::pfn();
-  FileExtent extent;
-  extent.memory.pfn = {Entry::kMaxPayload};
-  EXPECT_EQ(must(design.encode(extent)), Entry::kMaxPayload);
-  extent.memory.pfn = {Entry::kMaxPayload + 1};
-  EXPECT_ERRNO(design.encode(extent), Errno::eoverflow);
+  EntryLayout narrow = layouts::v4_20;
+  narrow.word_bits = narrow.payload_shift + 18;  // MemoryMap::kFirst has 19 bits
+  for (const bool fits : {false, true}) {
+    narrow.word_bits += fits ? 1U : 0U;
+    const dax::Context context{.system = world.system, .design = designs::pfn(), .layout = narrow};
+    FakeVma area(*world.file, kShared, kArea, {{0}, 16});
+    FaultRequest request{
+        .vma = area, .pgoff = {0}, .address = kArea, .flags = fault_flag::kUserFault | fault_flag::kWrite};
 
-  const FlushTarget target = must(design.resolve(world.system, *world.file, {7}, world.pfn({7}).value));
-  EXPECT_EQ(target.device, world.device.get());
-  EXPECT_EQ(target.page, world.file->device_page({7}));
-  EXPECT_ERRNO(design.resolve(world.system, *world.file, {7}, 1), Errno::enxio);
-  world.memory.unbind(world.device->first_pfn());
-  EXPECT_ERRNO(design.resolve(world.system, *world.file, {7}, world.pfn({7}).value), Errno::enxio);
-
-  EXPECT_EQ(design.name(), "pfn");
-  EXPECT_TRUE(design.still_valid(5, 5));
-  EXPECT_FALSE(design.still_valid(5, 6));
+    EXPECT_EQ(dax::fault(context, *world.file, request), fits ? FaultOutcome::nopage : FaultOutcome::sigbus);
+    EXPECT_EQ(world.file->mapping().pages().empty(), !fits);
+  }
 }
 
 // A fault costs virtual time, whatever its outcome.

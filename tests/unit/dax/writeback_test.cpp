@@ -272,7 +272,7 @@ TEST(Writeback, DeviceGone) {
   FakeVma area(*world.file, kShared, kArea, {{0}, 16});
   ASSERT_TRUE(area.store({0}, 9).has_value());
   world.memory.unbind(world.device->first_pfn());
-  EXPECT_ERRNO(write_back(world), Errno::enxio);
+  EXPECT_ERRNO(write_back(world), Errno::efault);
   EXPECT_TRUE(world.dirty({0}));
 }
 

@@ -25,6 +25,9 @@ struct FakeView final : DaxDevice {
     }
     return Memory{.kaddr = bytes() + byte_of(page), .pages = std::min(pages, run)};
   }
+  [[nodiscard]] std::span<std::byte> direct_map() const noexcept override {
+    return std::as_writable_bytes(std::span(const_cast<std::uint64_t*>(words.data()), words.size()));
+  }
   Result<void> flush(ByteRange bytes) noexcept override {
     flushed.push_back(bytes);
     return fails != Errno{} ? Result<void>(fails) : Result<void>();

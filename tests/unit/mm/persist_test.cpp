@@ -32,6 +32,7 @@ using ::testing::IsEmpty;
 class LoggingView final : public DaxDevice {
  public:
   Result<Memory> direct_access(Pgoff, std::uint64_t, DaxMode) noexcept override { return Errno::eopnotsupp; }
+  [[nodiscard]] std::span<std::byte> direct_map() const noexcept override { return {}; }
   Result<void> flush(ByteRange bytes) noexcept override {
     flushed.push_back(bytes);
     return answer;

@@ -248,7 +248,7 @@ TEST_F(LinearFileSystem, FsyncCommitsOnceAndThenFlushesTheDeviceOnly) {
 
 TEST_F(LinearFileSystem, SkippedFenceIsSkipped) {
   // The step that a test of forgotten fences leaves out (Step::fence).
-  LinearWorld careless(world.medium->image(), eras::v6_12.without(Step::fence));
+  LinearWorld careless(world.medium->image(), Policy{}.without(Step::fence));
   careless.mount();
   const auto file = careless.create("a");
   must(file->fsync());

@@ -60,7 +60,7 @@ class PmemWorld {
 
  public:
   std::unique_ptr<Attachment> device;
-  const dax::Context context{.system = system_, .design = designs::pfn(), .policy = eras::v6_12};
+  const dax::Context context{.system = system_, .design = designs::pfn()};
   std::shared_ptr<SuperBlock> fs;
 };
 

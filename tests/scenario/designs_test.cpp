@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// On a file system with one device every index design keeps its promises: there is only one place to be wrong about.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <string>
+
+#include "daxsim/test_support/builders.hpp"
+#include "daxsim/test_support/expect.hpp"
+#include "program.hpp"
+#include "support/sanitized.hpp"
+
+namespace daxsim::test {
+namespace {
+
+using namespace daxsim::literals;
+
+class DesignsOnLinear : public ::testing::TestWithParam<const IndexDesign*> {
+ protected:
+  const MachineOptions options{.design = GetParam()};
+};
+INSTANTIATE_TEST_SUITE_P(All, DesignsOnLinear, ::testing::ValuesIn(designs::all()), [](const auto& design) {
+  std::string name(design.param->name());
+  std::erase_if(name, [](char letter) { return std::isalnum(static_cast<unsigned char>(letter)) == 0; });
+  return name;
+});
+
+// A real store, an fsync, and the power goes: page by page, and in a huge page.
+TEST_P(DesignsOnLinear, KeepWhatWasFsynced) {
+  LiveWorld world = live_file(4_MiB, {}, options);
+  world.map.data()[5] = std::byte{1};
+  world.map.data()[2_MiB + 100 * kPageSize] = std::byte{2};
+  must(world.file.fsync());
+
+  world.power_cycle();
+
+  const File file = must(world.fs.open("/file"));
+  std::byte small{};
+  std::byte huge{};
+  must(file.open_file()->pread(5, {&small, 1}));
+  must(file.open_file()->pread(2_MiB + 100 * kPageSize, {&huge, 1}));
+  EXPECT_EQ(small, std::byte{1});
+  EXPECT_EQ(huge, std::byte{2});
+  EXPECT_TRUE(world.machine.findings().empty());
+}
+
+// Random programs lose nothing.
+TEST_P(DesignsOnLinear, SurviveAsTheModelSays) {
+  const std::uint64_t programs = kSanitized ? 10 : 100;
+  for (std::uint64_t seed = 0; seed < programs; ++seed) {
+    ASSERT_EQ(Program(seed, Mmu::soft, {}, options).run(), "") << "seed " << seed;
+  }
+}
+
+// Every era of Linux does, too: what they got wrong takes more than one device, a huge page, or a race.
+TEST(ErasOnLinear, KeepWhatWasFsynced) {
+  for (const Era& era : eras::all) {
+    LiveWorld world = live_file(1_MiB, {}, {.era = era});
+    world.map.data()[5] = std::byte{1};
+    must(world.file.fsync());
+    world.map.data()[5] = std::byte{2};
+    must(world.file.fsync());
+
+    world.power_cycle();
+
+    const File file = must(world.fs.open("/file"));
+    std::byte byte{};
+    must(file.open_file()->pread(5, {&byte, 1}));
+    EXPECT_EQ(byte, std::byte{2}) << era.name;
+  }
+}
+
+}  // namespace
+}  // namespace daxsim::test
