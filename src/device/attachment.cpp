@@ -84,7 +84,7 @@ Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice
 
 Attachment::~Attachment() = default;
 
-void Attachment::emit(Event event) noexcept {
+[[gnu::always_inline]] inline void Attachment::emit(Event event) noexcept {
   event.dev = dev_;
   events_.emit(event);
 }
