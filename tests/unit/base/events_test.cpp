@@ -226,25 +226,26 @@ TEST_F(EventStreamTest, ARemovedObserverIsNotCalledAnyMore) {
 // Every field of an event here is made from the same number, and the ring is so small that it is overwritten all the time.
 TEST_F(EventStreamTest, ReadersSeeWholeEvents) {
   constexpr unsigned kThreads = 3;
-  constexpr std::uint64_t kEach = 20000;
+  constexpr std::uint64_t kEach = 5000;
+  EventStream stream(clock_, 32);
   std::atomic<unsigned> emitting{kThreads};
   std::vector<std::jthread> threads;
   for (unsigned thread = 0; thread < kThreads; ++thread) {
-    threads.emplace_back([this, thread, &emitting] {
+    threads.emplace_back([&stream, thread, &emitting] {
       for (std::uint64_t turn = 0; turn < kEach; ++turn) {
         const std::uint64_t mark = turn * kThreads + thread;
-        stream_.emit({.type = EventType::dax_flush,
-                      .task = static_cast<std::uint32_t>(mark),
-                      .ino = mark,
-                      .last = mark,
-                      .ret = static_cast<std::int64_t>(mark)});
+        stream.emit({.type = EventType::dax_flush,
+                     .task = static_cast<std::uint32_t>(mark),
+                     .ino = mark,
+                     .last = mark,
+                     .ret = static_cast<std::int64_t>(mark)});
       }
       emitting.fetch_sub(1);
     });
   }
   do {
     std::uint64_t before = 0;
-    for (const Event& event : stream_.since(0)) {
+    for (const Event& event : stream.since(0)) {
       ASSERT_GT(event.id, before);
       before = event.id;
       ASSERT_EQ(event.type, EventType::dax_flush);
@@ -253,9 +254,10 @@ TEST_F(EventStreamTest, ReadersSeeWholeEvents) {
       ASSERT_EQ(event.ret, static_cast<std::int64_t>(event.ino));
     }
   } while (emitting.load() != 0);
-  EXPECT_EQ(ids_of(stream_.since(0)),
-            (Ids{kThreads * kEach - 3, kThreads * kEach - 2, kThreads * kEach - 1, kThreads * kEach}));
-  EXPECT_EQ(stream_.count(EventType::dax_flush), kThreads * kEach);
+  const std::vector<Event> last = stream.since(0);
+  ASSERT_EQ(last.size(), 32U);
+  EXPECT_EQ(last.back().id, kThreads * kEach);
+  EXPECT_EQ(stream.count(EventType::dax_flush), kThreads * kEach);
 }
 
 // Counts are exact also for more threads than have a row of their own, and for threads that are no more.
