@@ -5,7 +5,7 @@
 // counted, goes into a bounded ring (old ones are overwritten), and is shown to the observers. Allowed in the fault path;
 // observers may look around, but not take locks that the emitting thread holds.
 //
-// Emitting takes no lock; one atomic addition makes the id. The protocol of the ring, whose slot for an id is
+// Emitting takes no lock; one atomic addition makes the id (a plain one as long as the process has one thread). The protocol of the ring, whose slot for an id is
 // id % capacity, so that it is written for id, id + capacity, id + 2 capacity, ... in turn:
 //   writer   waits until the slot's stamp says that the event one capacity before is whole (it nearly always is);
 //            stamps the slot with its id and kUnfinished; stores the words, each a release; stamps it with its id.
@@ -16,6 +16,8 @@
 // Counts are kept by thread, each in a row that only its owner changes, and in one row for the threads beyond kRows; the
 // sums are exact once the emitters are quiet, and never behind what the caller knows to have happened.
 #pragma once
+
+#include <sys/single_threaded.h>
 
 #include <array>
 #include <atomic>
@@ -159,6 +161,7 @@ class EventStream {
   static void pack(const Event& event, Slot& slot) noexcept;
   static Event unpack(const Slot& slot, std::uint64_t id) noexcept;
   static void wait_for(const Slot& slot, std::uint64_t id) noexcept;
+  std::uint64_t take_id() noexcept;
   void count_without_row(EventType type) noexcept;
   void finish_and_show(Slot& slot, std::uint64_t id) noexcept;
 
@@ -194,11 +197,20 @@ class EventStream {
   put(13, event.time_ns);
 }
 
+inline std::uint64_t EventStream::take_id() noexcept {
+  if (__libc_single_threaded == 0) {
+    return next_id_.fetch_add(1, std::memory_order_relaxed);
+  }
+  const std::uint64_t id = next_id_.load(std::memory_order_relaxed);
+  next_id_.store(id + 1, std::memory_order_relaxed);
+  return id;
+}
+
 inline std::uint64_t EventStream::emit(Event event) noexcept {
   lock_order::acquiring(LockRank::events);
   lock_order::acquired(LockRank::events);
   event.time_ns = static_cast<std::uint64_t>(clock_.now().count());
-  const std::uint64_t id = next_id_.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t id = take_id();
   const std::uint64_t before = id - capacity_;
   Slot& slot = ring_[id & (capacity_ - 1)];
   if (slot.stamp.load(std::memory_order_acquire) != before) [[unlikely]] {
