@@ -175,7 +175,7 @@ void fault_in_every_way(test::MountedWorld& world, LiveBackend backend) {
   store("a store to a punched page", map, 4_MiB, 11);
 
   must(file.truncate(kPageSize));
-  bool jumped = false;
+  volatile bool jumped = false;
   if (sigsetjmp(escape, 1) == 0) {
     store("a bus error", map, 1_MiB, 12);
   } else {
