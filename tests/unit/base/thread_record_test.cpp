@@ -69,6 +69,58 @@ TEST(ThreadRecord, ThereMayBeNoneLeft) {
   EXPECT_LE(thread_record::in_use(), thread_record::kRecords);
 }
 
+// What readers and writers rely on: of a thread that publishes and then looks at a flag, and one that sets the flag, has
+// the barrier and then looks at the places, at least one sees the other. Both begin at the same moment, again and again.
+TEST(ThreadRecord, APublisherAndWhoHasTheBarrierDoNotMissEachOther) {
+  if (test::kThreadSanitized) {
+    GTEST_SKIP() << "nobody publishes under ThreadSanitizer";
+  }
+  constexpr unsigned kRounds = 10000;
+  struct alignas(2 * kCacheLine) Word {
+    std::atomic<unsigned> value{0};
+  };
+  Word begun;
+  Word flag;
+  Word ended;
+  const auto wait_for = [](const Word& word, unsigned round) {
+    for (unsigned spins = 0; word.value.load(std::memory_order_acquire) != round; ++spins) {
+      if (spins > 10000) {
+        std::this_thread::yield();
+      }
+    }
+  };
+  const std::uintptr_t mark = reinterpret_cast<std::uintptr_t>(&flag);
+  std::vector<bool> saw_flag(kRounds + 1);
+  std::jthread publisher([&] {
+    thread_record::number();
+    thread_record::Place& place = thread_record::place(0);
+    for (unsigned round = 1; round <= kRounds; ++round) {
+      wait_for(begun, round);
+      thread_record::publish(place, mark);
+      saw_flag[round] = flag.value.load(std::memory_order_relaxed) == round;
+      wait_for(ended, round);
+      thread_record::withdraw(place);
+      begun.value.store(0, std::memory_order_release);
+    }
+  });
+  unsigned missed = 0;
+  for (unsigned round = 1; round <= kRounds; ++round) {
+    wait_for(begun, 0);
+    begun.value.store(round, std::memory_order_release);
+    for (unsigned delay = round % 64; delay != 0; --delay) {
+      static_cast<void>(ended.value.load(std::memory_order_acquire));
+    }
+    flag.value.exchange(round, std::memory_order_seq_cst);
+    thread_record::barrier_in_all_threads();
+    const bool saw_publisher = thread_record::is_published(mark, 0, 1);
+    ended.value.store(round, std::memory_order_release);
+    wait_for(begun, 0);
+    missed += !saw_publisher && !saw_flag[round] ? 1U : 0U;
+  }
+  publisher.join();
+  EXPECT_EQ(missed, 0U);
+}
+
 // In a child process this thread keeps its number, and the numbers of the others are free.
 TEST(ThreadRecord, AChildHasItsOwnThreadOnly) {
   const unsigned mine = thread_record::number();
