@@ -5,8 +5,8 @@
 // counted, goes into a bounded ring (old ones are overwritten), and is shown to the observers. Allowed in the fault path;
 // observers may look around, but not take locks that the emitting thread holds.
 //
-// Emitting takes no lock; one atomic addition makes the id (a plain one as long as the process has one thread). The protocol of the ring, whose slot for an id is
-// id % capacity, so that it is written for id, id + capacity, id + 2 capacity, ... in turn:
+// Emitting takes no lock; one atomic addition makes the id (a plain one as long as the process has one thread). The
+// protocol of the ring, whose slot for an id is id % capacity, so that it is written for id, id + capacity, ... in turn:
 //   writer   waits until the slot's stamp says that the event one capacity before is whole (it nearly always is);
 //            stamps the slot with its id and kUnfinished; stores the words, each a release; stamps it with its id.
 //   reader   copies the words, each an acquire, between two looks at the stamp that both must show the wanted id. Had a
