@@ -41,25 +41,66 @@ void check(LockRank rank) noexcept {
 
 }  // namespace lock_order
 
-void SharedMutex::lock_shared_slow() noexcept {
-  std::uint32_t seen = 0;
+void SharedMutex::wait_for_writer() noexcept {
+  for (std::uint32_t seen = state_.load(std::memory_order_relaxed); (seen & kWriter) != 0;
+       seen = state_.load(std::memory_order_relaxed)) {
+    state_.wait(seen, std::memory_order_relaxed);
+  }
+}
+
+void SharedMutex::tell_departure() noexcept {
+  departures_.fetch_add(1, std::memory_order_release);
+  departures_.notify_all();
+}
+
+void SharedMutex::publish_after_writer(thread_record::Place& place) noexcept {
   do {
+    thread_record::withdraw(place);
+    tell_departure();
+    wait_for_writer();
+    thread_record::publish(place, word());
+  } while ((state_.load(std::memory_order_acquire) & kWriter) != 0);
+}
+
+void SharedMutex::lock_shared_without_place() noexcept {
+  if (place_ == thread_record::kNeverFree || thread_record::number_of_this_thread != thread_record::kUnknown) {
+    lock_shared_counted();
+    return;
+  }
+  // The thread's first: it has a record from now on, if there is one.
+  thread_record::claim();
+  thread_record::Place& place = thread_record::place(place_);
+  if (place.load(std::memory_order_relaxed) != 0) {
+    lock_shared_counted();
+    return;
+  }
+  thread_record::publish(place, word());
+  if ((state_.load(std::memory_order_acquire) & kWriter) != 0) {
+    publish_after_writer(place);
+  }
+}
+
+void SharedMutex::lock_shared_counted() noexcept {
+  while ((state_.fetch_add(1, std::memory_order_acquire) & kWriter) != 0) {
     if (state_.fetch_sub(1, std::memory_order_relaxed) == (kWriter | 1)) {
       state_.notify_all();
     }
-    seen = state_.load(std::memory_order_relaxed);
-    while ((seen & kWriter) != 0) {
-      state_.wait(seen, std::memory_order_relaxed);
-      seen = state_.load(std::memory_order_relaxed);
-    }
-    seen = state_.fetch_add(1, std::memory_order_acquire);
-  } while ((seen & kWriter) != 0);
+    wait_for_writer();
+  }
 }
 
 void SharedMutex::lock() noexcept {
   lock_order::acquiring(rank_);
   writers_.lock();
-  std::uint32_t seen = state_.fetch_or(kWriter, std::memory_order_acquire) | kWriter;
+  std::uint32_t seen = state_.fetch_or(kWriter, std::memory_order_seq_cst) | kWriter;
+  if (place_ != thread_record::kNeverFree) {
+    thread_record::barrier_in_all_threads();
+    for (std::uint32_t departures = departures_.load(std::memory_order_acquire);
+         thread_record::is_published(word(), place_, place_ + 1);
+         departures = departures_.load(std::memory_order_acquire)) {
+      departures_.wait(departures, std::memory_order_acquire);
+    }
+  }
   while (seen != kWriter) {
     state_.wait(seen, std::memory_order_relaxed);
     seen = state_.load(std::memory_order_acquire);
@@ -74,19 +115,40 @@ void SharedMutex::unlock() noexcept {
   lock_order::released(rank_);
 }
 
-void Gate::synchronize() noexcept {
-  const auto drain = [](std::atomic<std::uint32_t>& readers) {
-    for (std::uint32_t inside = readers.load(std::memory_order_seq_cst); inside != 0;
-         inside = readers.load(std::memory_order_seq_cst)) {
-      readers.wait(inside, std::memory_order_seq_cst);
+thread_record::Place* Gate::Reader::other_place() noexcept {
+  if (thread_record::number_of_this_thread == thread_record::kUnknown) {
+    thread_record::claim();
+  }
+  for (unsigned number = kFirstPlace; number < thread_record::kPlaces; ++number) {
+    if (thread_record::Place& place = thread_record::place(number); place.load(std::memory_order_relaxed) == 0) {
+      return &place;
     }
-  };
+  }
+  return nullptr;
+}
+
+void Gate::tell_departure() noexcept {
+  departures_.fetch_add(1, std::memory_order_release);
+  departures_.notify_all();
+}
+
+void Gate::drain(std::uint32_t phase) noexcept {
+  for (std::uint32_t departures = departures_.load(std::memory_order_acquire);
+       readers_[phase].load(std::memory_order_seq_cst) != 0 ||
+       thread_record::is_published(word(phase), kFirstPlace, thread_record::kPlaces);
+       departures = departures_.load(std::memory_order_acquire)) {
+    departures_.wait(departures, std::memory_order_acquire);
+  }
+}
+
+void Gate::synchronize() noexcept {
   const std::lock_guard guard(killers_);
   waiting_.store(true, std::memory_order_seq_cst);
-  const std::uint32_t phase = phase_.load(std::memory_order_relaxed);
-  drain(readers_[(phase & 1) ^ 1]);
-  phase_.store(phase + 1, std::memory_order_seq_cst);
-  drain(readers_[phase & 1]);
+  thread_record::barrier_in_all_threads();
+  const std::uint32_t phase = phase_.load(std::memory_order_relaxed) & 1;
+  drain(phase ^ 1);
+  phase_.store(phase ^ 1, std::memory_order_seq_cst);
+  drain(phase);
   waiting_.store(false, std::memory_order_seq_cst);
 }
 

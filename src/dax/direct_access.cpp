@@ -7,18 +7,28 @@
 DAXSIM_BEGIN
 namespace dax {
 
+namespace {
+
+// In place: an extent is large, and a fault passes one up through several calls. Not for an error.
+void look_up_memory(Result<FileExtent>& extent) noexcept {
+  if (extent->kind != FileExtent::Kind::memory) {
+    return;
+  }
+  const Gate::Reader inside(extent->device->gate());
+  const Result<Memory> memory = extent->device->direct_access(extent->device_page, extent->pages.pages);
+  if (!memory.ok()) {
+    extent = memory.error();
+    return;
+  }
+  extent->memory = *memory;
+  extent->pages.pages = memory->pages;
+}
+
+}  // namespace
+
 Result<FileExtent> generic_direct_access(const FileExtent& extent) noexcept {
   Result<FileExtent> answer = extent;
-  if (extent.kind != FileExtent::Kind::memory) {
-    return answer;
-  }
-  const Gate::Reader inside(extent.device->gate());
-  const Result<Memory> memory = extent.device->direct_access(extent.device_page, extent.pages.pages);
-  if (!memory.ok()) {
-    return memory.error();
-  }
-  answer->memory = *memory;
-  answer->pages.pages = memory->pages;
+  look_up_memory(answer);
   return answer;
 }
 
@@ -28,10 +38,9 @@ Result<FileExtent> locate(Inode& inode, PageRange pages, Access access) noexcept
     return extent;
   }
   if (extent->pages.first != pages.first || extent->pages.empty()) {
-    return Errno::eio;
-  }
-  if (extent->kind == FileExtent::Kind::memory && extent->memory.pages == 0) {
-    return generic_direct_access(*extent);
+    extent = Errno::eio;
+  } else if (extent->memory.pages == 0) {
+    look_up_memory(extent);
   }
   return extent;
 }

@@ -128,12 +128,7 @@ void EntryLock::mark_dirty() noexcept {
   set_dirty_mark();
 }
 
-void EntryLock::set_dirty_mark() noexcept {
-  if (!cursor_.marked(Mark::dirty)) {
-    made_dirty_ = true;
-    cursor_.set_mark(Mark::dirty);
-  }
-}
+void EntryLock::set_dirty_mark() noexcept { made_dirty_ |= cursor_.set_mark(Mark::dirty); }
 
 void EntryLock::release() noexcept {
   const bool deletes = !keep_ && found_.is_null();

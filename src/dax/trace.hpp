@@ -28,7 +28,7 @@ struct Details {
 // The events are made where they are passed: a fault emits several, and copies of them are a good part of its cost.
 
 // About a file.
-inline void emit(EventType type, const Inode& inode, const Details& details) noexcept {
+[[gnu::always_inline]] inline void emit(EventType type, const Inode& inode, const Details& details) noexcept {
   inode.super_block().system().events.emit({
       .type = type,
       .dev = inode.super_block().dev(),
@@ -45,7 +45,8 @@ inline void emit(EventType type, const Inode& inode, const Details& details) noe
 }
 
 // About a fault on it.
-inline void emit(EventType type, const Inode& inode, const FaultRequest& request, const Details& details) noexcept {
+[[gnu::always_inline]] inline void emit(EventType type, const Inode& inode, const FaultRequest& request,
+                                        const Details& details) noexcept {
   inode.super_block().system().events.emit({
       .type = type,
       .is_private = !request.vma.flags().shared,

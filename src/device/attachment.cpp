@@ -76,6 +76,7 @@ struct Attachment::Pins {
 Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> view, Pfn first, std::uint32_t dev,
                        EventStream& events)
     : device_(std::move(device)),
+      size_(device_->size()),
       view_(std::move(view)),
       first_(first),
       dev_(dev),
@@ -85,7 +86,7 @@ Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice
 
 Attachment::~Attachment() = default;
 
-void Attachment::emit(Event event) noexcept {
+[[gnu::always_inline]] inline void Attachment::emit(Event event) noexcept {
   event.dev = dev_;
   events_.emit(event);
 }
@@ -106,16 +107,17 @@ bool Attachment::inside(ByteRange bytes) const noexcept {
 }
 
 Result<Memory> Attachment::translate(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept {
+  Result<Memory> memory = Errno::enxio;
   if (state() >= LifeState::dax_dead) {
-    return Errno::enxio;
+    return memory;
   }
   if (pages == 0) {
-    return Errno::einval;
+    memory = Errno::einval;
+  } else if (page.value >= this->pages()) {
+    memory = Errno::erange;
+  } else {
+    memory = view_->direct_access(page, std::min(pages, this->pages() - page.value), mode);
   }
-  if (page.value >= this->pages()) {
-    return Errno::erange;
-  }
-  auto memory = view_->direct_access(page, std::min(pages, this->pages() - page.value), mode);
   if (memory.ok()) {
     memory->pfn = first_ + page.value;
   }

@@ -342,9 +342,9 @@ std::uint64_t BasicXCursor<shift>::descend() noexcept {
   return word;
 }
 
-// The same for a cursor that has just been there: load, then store, costs one descent.
+// The same for a cursor that has been there: load, store, mark and store again cost one descent.
 template <unsigned shift>
-std::uint64_t BasicXCursor<shift>::come_back() noexcept {
+inline std::uint64_t BasicXCursor<shift>::come_back() noexcept {
   if (order_ == 0 && node_ != nullptr && freed_ == array_->freed_ && node_->level == 0 &&
       node_->also_covers(at_, index_)) {
     const unsigned offset = node_->slot_of(index_);
@@ -359,7 +359,7 @@ std::uint64_t BasicXCursor<shift>::come_back() noexcept {
 }
 
 template <unsigned shift>
-Entry BasicXCursor<shift>::judge(std::uint64_t word) noexcept {
+inline Entry BasicXCursor<shift>::judge(std::uint64_t word) noexcept {
   if (order_ == 0) {
     return Entry::from_word(word);
   }
@@ -381,7 +381,7 @@ Entry BasicXCursor<shift>::judge(std::uint64_t word) noexcept {
 
 template <unsigned shift>
 Entry BasicXCursor<shift>::load() noexcept {
-  return failed() ? Entry() : judge(descend());
+  return failed() ? Entry() : judge(come_back());
 }
 
 template <unsigned shift>
@@ -647,10 +647,12 @@ void BasicXCursor<shift>::prune() noexcept {
 }
 
 template <unsigned shift>
-void BasicXCursor<shift>::set_mark(Mark mark) noexcept {
-  if (load().is_value()) {
-    array_->set_mark_up(node_, offset_, static_cast<unsigned>(mark));
+bool BasicXCursor<shift>::set_mark(Mark mark) noexcept {
+  if (!load().is_value() || (node_->bits[static_cast<unsigned>(mark)] & bit(offset_)) != 0) {
+    return false;
   }
+  array_->set_mark_up(node_, offset_, static_cast<unsigned>(mark));
+  return true;
 }
 
 template <unsigned shift>

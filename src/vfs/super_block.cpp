@@ -3,14 +3,6 @@
 
 DAXSIM_BEGIN
 
-Result<void> SuperBlock::check_alive() const noexcept {
-  const int reason = shut_down_.load(std::memory_order_acquire);
-  if (reason != 0) {
-    return static_cast<Errno>(reason);
-  }
-  return {};
-}
-
 void SuperBlock::shutdown(Errno reason) noexcept {
   int alive = 0;
   if (!shut_down_.compare_exchange_strong(alive, static_cast<int>(reason), std::memory_order_acq_rel)) {

@@ -3,9 +3,21 @@
 //
 // An event is emitted once, synchronously, by the thread that did the thing: it gets an id and the virtual time, is
 // counted, goes into a bounded ring (old ones are overwritten), and is shown to the observers. Allowed in the fault path;
-// takes the lock of rank events for the ring only, so observers may look around, but not take locks that the emitting
-// thread holds.
+// observers may look around, but not take locks that the emitting thread holds.
+//
+// Emitting takes no lock; one atomic addition makes the id (a plain one as long as the process has one thread). The
+// protocol of the ring, whose slot for an id is id % capacity, so that it is written for id, id + capacity, ... in turn:
+//   writer   waits until the slot's stamp says that the event one capacity before is whole (it nearly always is);
+//            stamps the slot with its id and kUnfinished; stores the words, each a release; stamps it with its id.
+//   reader   copies the words, each an acquire, between two looks at the stamp that both must show the wanted id. Had a
+//            word come from a later event, the second look would have shown that one's stamp at least, by the word's
+//            release and acquire. An id that is given and not yet in the stamp is waited for: its writer is at work.
+// To a thread the slot is a lock of rank events: an asynchronous signal handler that interrupts a writer must not fault.
+// Counts are kept by thread, each in a row that only its owner changes, and in one row for the threads beyond kRows; the
+// sums are exact once the emitters are quiet, and never behind what the caller knows to have happened.
 #pragma once
+
+#include <sys/single_threaded.h>
 
 #include <array>
 #include <atomic>
@@ -18,6 +30,7 @@
 #include "daxsim/base/clock.hpp"
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/sync.hpp"
+#include "daxsim/base/thread_record.hpp"
 #include "daxsim/base/units.hpp"
 
 DAXSIM_BEGIN
@@ -119,8 +132,8 @@ class EventStream {
   EventStream(const VirtualClock& clock, std::size_t ring_events);
   ~EventStream();
 
-  // Returns the event's id. Allowed in the fault path.
-  std::uint64_t emit(Event event) noexcept;
+  // Returns the event's id. Allowed in the fault path. Inlined, so that an event is made in the ring where it stays.
+  [[gnu::always_inline]] std::uint64_t emit(Event event) noexcept;
 
   // Errors: Errno::enospc (kMaxObservers are registered).
   Result<void> add(EventObserver& observer) noexcept;
@@ -135,16 +148,93 @@ class EventStream {
   [[nodiscard]] std::vector<Event> since(std::uint64_t first_id) const;
 
  private:
+  static constexpr std::uint64_t kUnfinished = std::uint64_t{1} << 63;
+  static constexpr std::size_t kWords = 14;
+  // Two cache lines.
+  struct alignas(2 * kCacheLine) Slot {
+    std::atomic<std::uint64_t> stamp;
+    std::array<std::atomic<std::uint64_t>, kWords> words;
+  };
+  static constexpr unsigned kRows = 64;
+  using Counts = std::array<std::atomic<std::uint64_t>, kEventTypes>;
+
+  static constexpr std::uint64_t kPrivate = 0x100;  // in the first word, above the type
+
+  static void pack(const Event& event, Slot& slot) noexcept;
+  static Event unpack(const Slot& slot, std::uint64_t id) noexcept;
+  static void wait_for(const Slot& slot, std::uint64_t id) noexcept;
+  std::uint64_t take_id() noexcept;
+  void count_without_row(EventType type) noexcept;
+  void finish_and_show(Slot& slot, std::uint64_t id) noexcept;
+
   const VirtualClock& clock_;
-  const std::size_t capacity_;
-  mutable Mutex lock_{LockRank::events};
-  std::unique_ptr<Event[]> ring_ DAXSIM_GUARDED_BY(lock_);
-  std::uint64_t next_id_ DAXSIM_GUARDED_BY(lock_) = 1;
-  std::array<std::uint64_t, kEventTypes> counts_ DAXSIM_GUARDED_BY(lock_) = {};
+  const std::uint64_t capacity_;
+  const std::unique_ptr<Slot[]> ring_;
+  const std::unique_ptr<Counts[]> counts_;  // kRows, and the shared one
+  std::atomic<std::uint64_t> next_id_{1};
   std::array<std::atomic<EventObserver*>, kMaxObservers> observers_ = {};
   std::atomic<unsigned> observer_count_{0};
   Gate in_observers_{Gate::Ordered::no};
 };
+
+// Statement by statement, so that an event which is made for this call never lies anywhere else.
+[[gnu::always_inline]] inline void EventStream::pack(const Event& event, Slot& slot) noexcept {
+  const auto put = [&slot](std::size_t word, std::uint64_t value) {
+    slot.words[word].store(value, std::memory_order_release);
+  };
+  const auto pair = [](std::uint64_t low, std::uint64_t high) { return low | high << 32; };
+  put(0, pair(static_cast<std::uint64_t>(event.type) | (event.is_private ? kPrivate : 0), event.dev));
+  put(1, pair(event.task, event.fault_flags));
+  put(2, pair(event.result, event.flags));
+  put(3, event.ino);
+  put(4, event.address);
+  put(5, event.vm_start);
+  put(6, event.vm_end);
+  put(7, event.pgoff.value);
+  put(8, event.last);
+  put(9, event.pfn.value);
+  put(10, event.length);
+  put(11, static_cast<std::uint64_t>(event.ret));
+  put(12, reinterpret_cast<std::uintptr_t>(event.object));
+  put(13, event.time_ns);
+}
+
+inline std::uint64_t EventStream::take_id() noexcept {
+  if (__libc_single_threaded == 0) {
+    return next_id_.fetch_add(1, std::memory_order_relaxed);
+  }
+  const std::uint64_t id = next_id_.load(std::memory_order_relaxed);
+  next_id_.store(id + 1, std::memory_order_relaxed);
+  return id;
+}
+
+inline std::uint64_t EventStream::emit(Event event) noexcept {
+  lock_order::acquiring(LockRank::events);
+  lock_order::acquired(LockRank::events);
+  event.time_ns = static_cast<std::uint64_t>(clock_.now().count());
+  const std::uint64_t id = take_id();
+  const std::uint64_t before = id - capacity_;
+  Slot& slot = ring_[id & (capacity_ - 1)];
+  if (slot.stamp.load(std::memory_order_acquire) != before) [[unlikely]] {
+    wait_for(slot, before);
+  }
+  slot.stamp.store(id | kUnfinished, std::memory_order_relaxed);
+  pack(event, slot);
+  const unsigned row = thread_record::number_of_this_thread;
+  if (row < kRows) [[likely]] {
+    std::atomic<std::uint64_t>& count = counts_[row][static_cast<unsigned>(event.type)];
+    count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  } else {
+    count_without_row(event.type);
+  }
+  if (observer_count_.load(std::memory_order_acquire) == 0) {
+    slot.stamp.store(id, std::memory_order_release);
+    lock_order::released(LockRank::events);
+  } else {
+    finish_and_show(slot, id);
+  }
+  return id;
+}
 
 // The text of the kernel's fs_dax trace events, exactly; for the other events their name and fields in the style of the
 // kprobes in the recordings. No trailing newline.

@@ -13,6 +13,7 @@
 #include "daxsim/base/lock_rank.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/thread_annotations.hpp"
+#include "daxsim/base/thread_record.hpp"
 
 DAXSIM_BEGIN
 
@@ -49,26 +50,48 @@ class DAXSIM_SCOPED_CAPABILITY MutexLock {
   Mutex& mutex_;
 };
 
-// Many readers or one writer; a waiting writer holds back new readers, so readers must not nest.
+// Many readers or one writer; a waiting writer holds back new readers, so readers must not nest. A thread unlocks what it
+// has locked.
 //
-// Protocol: state_ = number of readers, plus kWriter while a writer waits or holds. A reader adds one (acquire); if
-// kWriter was set it takes the one back and waits. A writer owns writers_, sets kWriter, waits until the readers are
-// zero (acquire). Unlocking is a release in both cases.
+// Protocol: kWriter in state_ says that a writer waits or holds. There are two ways to read.
+// Published, in the locks that every fault takes (ranks mm, freeze, invalidate), where writers are rare: each has its
+// place in the thread's record.
+//   lock_shared     publishes the lock's address, then looks at kWriter (acquire); if it is set, withdraws and waits
+//   unlock_shared   withdraws (release), then looks at kWriter; if it is set, counts departures_ up and wakes the writer
+//   lock            sets kWriter, has the barrier, then looks for the address in all records (acquire) and sleeps at
+//                   departures_, read before the look, until it is nowhere
+// By the barrier (thread_record.hpp) either the writer sees the reader or the reader the writer, when it comes and when
+// it goes.
+// Counted, in the others and where there is no free place: state_ also has the number of these readers. One adds itself
+// (acquire); if kWriter was set it takes itself back and waits. A writer waits until they are none (acquire).
+// Unlocking is a release in each case; a writer that is done clears kWriter and wakes all.
 class DAXSIM_CAPABILITY("shared_mutex") SharedMutex {
  public:
-  explicit constexpr SharedMutex(LockRank rank) noexcept : rank_(rank) {}
+  explicit constexpr SharedMutex(LockRank rank) noexcept : rank_(rank), place_(place_of(rank)) {}
   SharedMutex(const SharedMutex&) = delete;
   SharedMutex& operator=(const SharedMutex&) = delete;
 
   void lock_shared() noexcept DAXSIM_ACQUIRE_SHARED() {
     lock_order::acquiring(rank_);
-    if ((state_.fetch_add(1, std::memory_order_acquire) & kWriter) != 0) {
-      lock_shared_slow();
+    thread_record::Place& place = thread_record::place(place_);
+    if (place.load(std::memory_order_relaxed) == 0) [[likely]] {
+      thread_record::publish(place, word());
+      if ((state_.load(std::memory_order_acquire) & kWriter) != 0) [[unlikely]] {
+        publish_after_writer(place);
+      }
+    } else {
+      lock_shared_without_place();
     }
     lock_order::acquired(rank_);
   }
   void unlock_shared() noexcept DAXSIM_RELEASE_SHARED() {
-    if (state_.fetch_sub(1, std::memory_order_release) == (kWriter | 1)) {
+    thread_record::Place& place = thread_record::place(place_);
+    if (place.load(std::memory_order_relaxed) == word()) [[likely]] {
+      thread_record::withdraw(place);
+      if ((state_.load(std::memory_order_relaxed) & kWriter) != 0) [[unlikely]] {
+        tell_departure();
+      }
+    } else if (state_.fetch_sub(1, std::memory_order_release) == (kWriter | 1)) {
       state_.notify_all();
     }
     lock_order::released(rank_);
@@ -78,10 +101,29 @@ class DAXSIM_CAPABILITY("shared_mutex") SharedMutex {
 
  private:
   static constexpr std::uint32_t kWriter = std::uint32_t{1} << 31;
-  void lock_shared_slow() noexcept;
+  static constexpr unsigned place_of(LockRank rank) noexcept {
+    switch (rank) {
+      case LockRank::mm:
+        return 0;
+      case LockRank::freeze:
+        return 1;
+      case LockRank::invalidate:
+        return 2;
+      default:
+        return thread_record::kNeverFree;
+    }
+  }
+  [[nodiscard]] std::uintptr_t word() const noexcept { return reinterpret_cast<std::uintptr_t>(this); }
+  void lock_shared_without_place() noexcept;
+  void lock_shared_counted() noexcept;
+  void publish_after_writer(thread_record::Place& place) noexcept;
+  void wait_for_writer() noexcept;
+  void tell_departure() noexcept;
 
   const LockRank rank_;
+  const unsigned place_;
   std::atomic<std::uint32_t> state_{0};
+  std::atomic<std::uint32_t> departures_{0};
   std::mutex writers_;
 };
 
@@ -113,9 +155,13 @@ class DAXSIM_SCOPED_CAPABILITY ExclusiveLock {
 // killer waits. synchronize() returns when every reader that was inside when it was called has left; readers that enter
 // later are not waited for. The killer changes the state that readers test first, then synchronizes.
 //
-// Protocol: two counters; readers use the one `phase_` names. synchronize() first waits for the other one, where a reader
-// may be that had read the phase just before the last switch and counted itself just after; then it switches the phase
-// and waits for the counter that was in use.
+// Protocol: every reader belongs to the phase that `phase_` named when it came. A reader publishes the gate's address with
+// the phase in a free place of its thread's record, and withdraws it (release) when it leaves; where no place is free it
+// counts itself in the counter of its phase. synchronize() says that it waits, has the barrier (thread_record.hpp), waits
+// for the other phase, where a reader may be that had read the phase just before the last switch and came just after;
+// then it switches the phase and waits for the one that was in use. A reader that the barrier does not show comes after
+// it and sees what the killer changed before. Who leaves looks whether somebody waits, and counts departures_ up, where
+// the killer sleeps: by the barrier one of them sees the other.
 class Gate {
  public:
   // no: readers may go on to take any lock. Only for a gate whose killers hold nothing that a reader could want.
@@ -124,6 +170,7 @@ class Gate {
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
+  // Ends in the thread that it began in.
   class Reader {
    public:
     explicit Reader(Gate& gate) noexcept : gate_(gate), phase_(gate.phase_.load(std::memory_order_relaxed) & 1) {
@@ -131,12 +178,24 @@ class Gate {
         lock_order::acquiring(LockRank::device_gate);
         lock_order::acquired(LockRank::device_gate);
       }
-      gate_.readers_[phase_].fetch_add(1, std::memory_order_seq_cst);
+      place_ = &thread_record::place(kFirstPlace);
+      if (place_->load(std::memory_order_relaxed) != 0) [[unlikely]] {
+        place_ = other_place();
+      }
+      if (place_ != nullptr) [[likely]] {
+        thread_record::publish(*place_, gate_.word(phase_));
+      } else {
+        gate_.readers_[phase_].fetch_add(1, std::memory_order_seq_cst);
+      }
     }
     ~Reader() {
-      if (gate_.readers_[phase_].fetch_sub(1, std::memory_order_seq_cst) == 1 &&
-          gate_.waiting_.load(std::memory_order_seq_cst)) {
-        gate_.readers_[phase_].notify_all();
+      if (place_ != nullptr) [[likely]] {
+        thread_record::withdraw(*place_);
+      } else {
+        gate_.readers_[phase_].fetch_sub(1, std::memory_order_seq_cst);
+      }
+      if (gate_.waiting_.load(std::memory_order_seq_cst)) [[unlikely]] {
+        gate_.tell_departure();
       }
       if (gate_.ordered_) {
         lock_order::released(LockRank::device_gate);
@@ -146,17 +205,29 @@ class Gate {
     Reader& operator=(const Reader&) = delete;
 
    private:
+    static thread_record::Place* other_place() noexcept;
+
     Gate& gate_;
     const std::uint32_t phase_;
+    thread_record::Place* place_;  // null: counted
   };
 
   // Context: may wait for readers, which wait for nothing; not by a thread that is inside this gate.
   void synchronize() noexcept;
 
  private:
+  static constexpr unsigned kFirstPlace = 3;  // behind those of SharedMutex
+  [[nodiscard]] std::uintptr_t word(std::uint32_t phase) const noexcept {
+    static_assert(alignof(Gate) > 1);
+    return reinterpret_cast<std::uintptr_t>(this) | phase;
+  }
+  void drain(std::uint32_t phase) noexcept;
+  void tell_departure() noexcept;
+
   const bool ordered_;
   std::atomic<std::uint32_t> phase_{0};
   std::atomic<std::uint32_t> readers_[2] = {};
+  std::atomic<std::uint32_t> departures_{0};
   std::atomic<bool> waiting_{false};
   std::mutex killers_;
 };

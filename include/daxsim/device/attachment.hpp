@@ -54,8 +54,8 @@ class Attachment {
   Attachment& operator=(const Attachment&) = delete;
 
   [[nodiscard]] const std::string& name() const noexcept { return device_->name(); }
-  [[nodiscard]] std::uint64_t size() const noexcept { return device_->size(); }
-  [[nodiscard]] std::uint64_t pages() const noexcept { return device_->size() >> kPageShift; }
+  [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+  [[nodiscard]] std::uint64_t pages() const noexcept { return size_ >> kPageShift; }
   [[nodiscard]] const Capabilities& capabilities() const noexcept { return device_->capabilities(); }
   [[nodiscard]] const std::shared_ptr<Device>& device() const noexcept { return device_; }
   [[nodiscard]] Pfn first_pfn() const noexcept { return first_; }
@@ -132,6 +132,7 @@ class Attachment {
   Result<void> for_each_run(ByteRange bytes, Copy copy) noexcept;
 
   const std::shared_ptr<Device> device_;
+  const std::uint64_t size_;
   const std::unique_ptr<DaxDevice> view_;
   const Pfn first_;
   const std::uint32_t dev_;

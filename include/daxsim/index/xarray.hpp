@@ -189,7 +189,8 @@ class BasicXCursor {
   void erase() noexcept DAXSIM_REQUIRES(array_->lock_);
 
   // Of the entry that covers the whole place. Without one there is nothing to mark, and marked() is false.
-  void set_mark(Mark mark) noexcept DAXSIM_REQUIRES(array_->lock_);
+  // set_mark answers whether it was not set before.
+  bool set_mark(Mark mark) noexcept DAXSIM_REQUIRES(array_->lock_);
   void clear_mark(Mark mark) noexcept DAXSIM_REQUIRES(array_->lock_);
   [[nodiscard]] bool marked(Mark mark) noexcept DAXSIM_REQUIRES(array_->lock_);
 

@@ -47,7 +47,10 @@ class SuperBlock {
   [[nodiscard]] SharedMutex& freeze_lock() noexcept DAXSIM_RETURN_CAPABILITY(freeze_lock_) { return freeze_lock_; }
 
   // Ok, or why everything is refused. Errors: Errno::eio (shut down), Errno::eshutdown (power lost).
-  [[nodiscard]] Result<void> check_alive() const noexcept;
+  [[nodiscard]] Result<void> check_alive() const noexcept {
+    const int reason = shut_down_.load(std::memory_order_acquire);
+    return reason == 0 ? Result<void>() : Result<void>(static_cast<Errno>(reason));
+  }
   // For good; the first reason stays. Emits fs_shutdown. Context: any, fault path.
   void shutdown(Errno reason) noexcept;
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <latch>
 #include <memory>
 #include <set>
 #include <string_view>
@@ -219,6 +220,64 @@ TEST_F(EventStreamTest, ARemovedObserverIsNotCalledAnyMore) {
   }
   EXPECT_EQ(stream_.next_id(), kThreads * kEach + 1);
   EXPECT_EQ(stream_.count(EventType::dax_flush), kThreads * kEach);
+}
+
+// Whoever reads the ring while others overwrite it gets whole events, each once and in order, and never one half of two.
+// Every field of an event here is made from the same number, and the ring is so small that it is overwritten all the time.
+TEST_F(EventStreamTest, ReadersSeeWholeEvents) {
+  constexpr unsigned kThreads = 3;
+  constexpr std::uint64_t kEach = 5000;
+  EventStream stream(clock_, 32);
+  std::atomic<unsigned> emitting{kThreads};
+  std::vector<std::jthread> threads;
+  for (unsigned thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&stream, thread, &emitting] {
+      for (std::uint64_t turn = 0; turn < kEach; ++turn) {
+        const std::uint64_t mark = turn * kThreads + thread;
+        stream.emit({.type = EventType::dax_flush,
+                     .task = static_cast<std::uint32_t>(mark),
+                     .ino = mark,
+                     .last = mark,
+                     .ret = static_cast<std::int64_t>(mark)});
+      }
+      emitting.fetch_sub(1);
+    });
+  }
+  do {
+    std::uint64_t before = 0;
+    for (const Event& event : stream.since(0)) {
+      ASSERT_GT(event.id, before);
+      before = event.id;
+      ASSERT_EQ(event.type, EventType::dax_flush);
+      ASSERT_EQ(event.last, event.ino);
+      ASSERT_EQ(event.task, event.ino);
+      ASSERT_EQ(event.ret, static_cast<std::int64_t>(event.ino));
+    }
+  } while (emitting.load() != 0);
+  const std::vector<Event> last = stream.since(0);
+  ASSERT_EQ(last.size(), 32U);
+  EXPECT_EQ(last.back().id, kThreads * kEach);
+  EXPECT_EQ(stream.count(EventType::dax_flush), kThreads * kEach);
+}
+
+// Counts are exact also for more threads than have a row of their own, and for threads that are no more.
+TEST_F(EventStreamTest, CountsOfManyThreadsAreExact) {
+  constexpr int kThreads = 90;
+  std::latch all_there(kThreads);
+  {
+    std::vector<std::jthread> threads;
+    for (int thread = 0; thread < kThreads; ++thread) {
+      threads.emplace_back([this, &all_there] {
+        stream_.emit({.type = EventType::finding});
+        all_there.arrive_and_wait();  // every thread has its record to itself
+        for (int turn = 0; turn < 100; ++turn) {
+          stream_.emit({.type = EventType::finding});
+        }
+      });
+    }
+  }
+  EXPECT_EQ(stream_.count(EventType::finding), kThreads * 101U);
+  EXPECT_EQ(stream_.next_id(), kThreads * 101U + 1);
 }
 
 // Every type has a name of its own.

@@ -2,14 +2,19 @@
 #include "daxsim/base/sync.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <csignal>
 #include <latch>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "support/sanitized.hpp"
 #include "unit/base/parked.hpp"
 
 namespace daxsim {
@@ -35,10 +40,16 @@ TEST(Mutex, ExcludesOthers) {
   EXPECT_EQ(count, 8000);
 }
 
+// Of a rank whose readers count themselves, and of those whose readers publish in a place of their thread.
+class SharedMutexTest : public ::testing::TestWithParam<LockRank> {};
+INSTANTIATE_TEST_SUITE_P(Ranks, SharedMutexTest,
+                         ::testing::Values(LockRank::i_mmap, LockRank::mm, LockRank::invalidate),
+                         [](const auto& rank) { return std::string(lock_rank_name(rank.param)); });
+
 // Readers are inside together: each waits inside for all the others.
-TEST(SharedMutex, ReadersDoNotExcludeEachOther) {
+TEST_P(SharedMutexTest, ReadersDoNotExcludeEachOther) {
   constexpr int kReaders = 3;
-  SharedMutex mutex(LockRank::i_mmap);
+  SharedMutex mutex(GetParam());
   std::latch inside(kReaders);
   std::vector<std::jthread> readers;
   for (int reader = 0; reader < kReaders; ++reader) {
@@ -50,8 +61,8 @@ TEST(SharedMutex, ReadersDoNotExcludeEachOther) {
 }
 
 // A writer waits for the reader that is inside, and a reader for the writer.
-TEST(SharedMutex, AWriterExcludesReaders) {
-  SharedMutex mutex(LockRank::i_mmap);
+TEST_P(SharedMutexTest, AWriterExcludesReaders) {
+  SharedMutex mutex(GetParam());
   mutex.lock_shared();
   Parked writer([&] { const ExclusiveLock guard(mutex); });
   EXPECT_TRUE(writer.sleeps());
@@ -68,8 +79,8 @@ TEST(SharedMutex, AWriterExcludesReaders) {
 }
 
 // A writer that waits holds new readers back, so that it gets its turn; they come after it.
-TEST(SharedMutex, AWaitingWriterHoldsBackReaders) {
-  SharedMutex mutex(LockRank::i_mmap);
+TEST_P(SharedMutexTest, AWaitingWriterHoldsBackReaders) {
+  SharedMutex mutex(GetParam());
   std::vector<char> order;  // written under the exclusive lock, or by one thread after it
   mutex.lock_shared();
   Parked writer([&] {
@@ -91,8 +102,8 @@ TEST(SharedMutex, AWaitingWriterHoldsBackReaders) {
 }
 
 // Readers and writers in any mixture never see a half-done change.
-TEST(SharedMutex, KeepsReadersFromHalfDoneChanges) {
-  SharedMutex mutex(LockRank::i_mmap);
+TEST_P(SharedMutexTest, KeepsReadersFromHalfDoneChanges) {
+  SharedMutex mutex(GetParam());
   std::array<int, 2> twins{};
   {
     std::vector<std::jthread> threads;
@@ -112,6 +123,94 @@ TEST(SharedMutex, KeepsReadersFromHalfDoneChanges) {
     }
   }
   EXPECT_EQ(twins[0], 1000);
+}
+
+// Threads that come and go, some more than there are records: those readers count themselves in the same locks. Nobody
+// is overlooked by a writer.
+TEST_P(SharedMutexTest, ReadersWithAndWithoutARecordExcludeWriters) {
+  constexpr int kThreads = static_cast<int>(thread_record::kRecords) + 8;
+  SharedMutex mutex(GetParam());
+  std::array<int, 2> twins{};
+  std::latch all_there(kThreads);
+  {
+    std::vector<std::jthread> threads;
+    for (int me = 0; me < kThreads; ++me) {
+      threads.emplace_back([&, me] {
+        thread_record::number();
+        all_there.arrive_and_wait();
+        for (int turn = 0; turn < 10; ++turn) {
+          if ((turn + me) % 8 == 0) {
+            const ExclusiveLock guard(mutex);
+            ++twins[0];
+            std::this_thread::yield();
+            ++twins[1];
+          } else {
+            const SharedLock guard(mutex);
+            EXPECT_EQ(twins[0], twins[1]);
+            std::this_thread::yield();
+          }
+        }
+      });
+    }
+  }
+  const ExclusiveLock guard(mutex);
+  EXPECT_EQ(twins[0], twins[1]);
+}
+
+// A reader in a signal handler that came while its thread was reading something else leaves no trace.
+TEST(ReaderPlaces, ServeASignalHandler) {
+  static SharedMutex* inner = nullptr;
+  static Gate* gate = nullptr;
+  static volatile std::sig_atomic_t handled = 0;
+  SharedMutex outer(LockRank::mm);
+  SharedMutex inside_handler(LockRank::invalidate);
+  Gate some_gate;
+  inner = &inside_handler;
+  gate = &some_gate;
+  struct sigaction ours{};
+  struct sigaction before{};
+  ours.sa_handler = [](int) {
+    const SharedLock reading(*inner);
+    const Gate::Reader inside(*gate);
+    handled = handled + 1;
+  };
+  ::sigaction(SIGUSR1, &ours, &before);
+  std::jthread([&] {
+    ::raise(SIGUSR1);  // claims the thread's record
+    const SharedLock reading(outer);
+    ::raise(SIGUSR1);
+  }).join();
+  ::sigaction(SIGUSR1, &before, nullptr);
+
+  some_gate.synchronize();
+  const ExclusiveLock first(outer);
+  const ExclusiveLock second(inside_handler);
+  EXPECT_EQ(handled, 2);
+}
+
+// A child process waits for no reader that only its parent has.
+TEST(ReaderPlaces, OfOtherThreadsAreForgottenInAChild) {
+  Gate gate;
+  std::latch there(1);
+  std::latch leave(1);
+  std::jthread reader([&] {
+    const Gate::Reader inside(gate);
+    there.count_down();
+    leave.wait();
+  });
+  there.wait();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);  // a gate that waits for the reader would wait for ever
+    if (!test::kThreadSanitized) {
+      gate.synchronize();
+    }
+    ::_exit(0);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  leave.count_down();
+  EXPECT_EQ(status, 0);
 }
 
 // A killer waits until the last reader that was inside has left, and a reader may nest even while a killer waits.
@@ -182,7 +281,9 @@ TEST(Gate, NobodyUsesTheOldStateAfterwards) {
         while (!stop.load(std::memory_order_relaxed)) {
           const Gate::Reader inside(gate);
           if (const int* const value = state.load(std::memory_order_seq_cst); value != nullptr) {
-            const Gate::Reader nested(gate);
+            // More than a thread has places for: the last ones are counted.
+            const std::array<Gate::Reader, 5> nested{Gate::Reader(gate), Gate::Reader(gate), Gate::Reader(gate),
+                                                     Gate::Reader(gate), Gate::Reader(gate)};
             EXPECT_EQ(*value, 7);
           }
         }
