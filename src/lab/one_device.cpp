@@ -2,6 +2,7 @@
 // Questions that a file system on one pmem is enough to ask.
 #include <array>
 
+#include "lab/bare_fs.hpp"
 #include "lab/questions.hpp"
 #include "lab/trial.hpp"
 
@@ -48,6 +49,18 @@ Result<void> two_files(Trial& trial) {
   trial.fsync(a);
   trial.store(a, 9 * kPageSize);
   trial.fsync(b);
+  return trial.end();
+}
+
+Result<FileSystem> mount_bare(Machine& machine, std::span<const DeviceHandle> devices) {
+  return machine.mount<BareFs>(devices.front());
+}
+
+Result<void> block_less(Trial& trial) {
+  DAXSIM_TRY_VOID(trial.start({.fs = {.mkfs = &mount_bare, .mount = &mount_bare}}));
+  DAXSIM_TRY(TrialFile file, trial.create("/a", trial.device().size()));
+  trial.store(file, 7 * kPageSize);
+  trial.fsync(file);
   return trial.end();
 }
 
@@ -103,7 +116,7 @@ Result<void> replaced(Trial& trial) {
 Result<void> word32(Trial& trial, std::uint64_t device_size) {
   Era era = eras::v6_12;
   era.layout = era.layout.with_words_of(32);
-  DAXSIM_TRY_VOID(trial.start({.era = era, .device_size = device_size}));
+  DAXSIM_TRY_VOID(trial.start({.era = era, .device_sizes = {device_size}}));
   const std::uint64_t file_size = device_size - device_size / 4;
   DAXSIM_TRY(TrialFile file, trial.create("/a", file_size));
   trial.store(file, file_size - kPageSize);
@@ -118,6 +131,7 @@ constexpr std::array kQuestions{
     Question{"page-fsync", "255 pages are stored to and fsynced; are they there after a power cut?", &page_fsync},
     Question{"huge-fsync", "the same through one huge page", &huge_fsync},
     Question{"two-files", "two files are dirty at once, and fsynced one after the other", &two_files},
+    Question{"block-less", "a file system on a dax device that is no block device", &block_less},
     Question{"orderly-removal", "the device is unbound while a page is dirty, and attached again", &orderly_removal},
     Question{"surprise-removal", "the device is pulled out; the file system is told; fsync", &surprise_removal},
     Question{"removal-untold", "the device is pulled out and nobody is told; what does fsync flush?", &removal_untold},

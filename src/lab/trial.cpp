@@ -9,6 +9,9 @@
 #include <cerrno>
 #include <csignal>
 
+#include "daxsim/adapters/linear.hpp"
+#include "daxsim/sim_devices/pmem.hpp"
+
 DAXSIM_BEGIN
 namespace lab {
 namespace {
@@ -30,15 +33,22 @@ std::string signal_text(const FaultSignal& signal) {
 
 std::string answer(const Result<void>& result) { return result.ok() ? "ok" : std::string(errno_name(result.error())); }
 
-std::string dev_text(std::uint32_t dev) { return fmt::format("{}:{}", dev >> 20, minor_of(dev)); }
-
 // The kernel's text of these two does not say which device.
 std::string event_text(const Event& event) {
   const bool silent = event.type == EventType::dax_flush || event.type == EventType::dax_direct_access;
-  return fs_dax_text(event) + (silent ? fmt::format(" (dev {})", dev_text(event.dev)) : "");
+  return fs_dax_text(event) + (silent ? fmt::format(" (dev {}:{})", event.dev >> 20, minor_of(event.dev)) : "");
+}
+
+Result<FileSystem> mkfs_linear(Machine& machine, std::span<const DeviceHandle> devices) {
+  return machine.mkfs<LinearFs>(devices.front());
+}
+Result<FileSystem> mount_linear(Machine& machine, std::span<const DeviceHandle> devices) {
+  return machine.mount<LinearFs>(devices.front());
 }
 
 }  // namespace
+
+constinit const TrialFs kLinear{.mkfs = &mkfs_linear, .mount = &mount_linear};
 
 Trial::~Trial() {
   for (const std::filesystem::path& file : files_) {
@@ -65,24 +75,27 @@ Result<std::shared_ptr<Device>> Trial::make_medium(std::uint64_t size) {
 }
 
 Result<void> Trial::start(const TrialSetup& setup) {
+  fs_kind_ = setup.fs;
   machine_.emplace(MachineOptions{.era = setup.era, .design = &design_});
-  DAXSIM_TRY(medium_, make_medium(setup.device_size));
-  DAXSIM_TRY(DeviceHandle device, machine_->attach(medium_));
-  DAXSIM_TRY(FileSystem fs, machine_->mkfs<LinearFs>(device));
-  device_.emplace(std::move(device));
+  for (const std::uint64_t size : setup.device_sizes) {
+    say(fmt::format("attach a pmem of {} MiB", size >> 20));
+    DAXSIM_TRY(std::shared_ptr<Device> medium, make_medium(size));
+    DAXSIM_TRY(DeviceHandle device, machine_->attach(medium));
+    media_.push_back(std::move(medium));
+    devices_.push_back(std::move(device));
+  }
+  say("make a file system and mount it");
+  DAXSIM_TRY(FileSystem fs, fs_kind_.mkfs(*machine_, devices_));
   fs_.emplace(std::move(fs));
   DAXSIM_TRY_VOID(attach_bystander(kBystanderSize));
   process_ = &machine_->spawn();
   told_ = machine_->events().next_id();
-  story_.clear();
-  say(fmt::format("machine with a pmem of {} MiB (dev {}) and a file system on it, and a bystander",
-                  setup.device_size >> 20, dev_text(device_->attachment().dev())));
   return {};
 }
 
 Result<DeviceHandle> Trial::attach_bystander(std::uint64_t size, std::optional<Pfn> at) {
+  say(fmt::format("attach a device of {} MiB; its owner stores to every page and flushes none", size >> 20));
   DAXSIM_TRY(const std::shared_ptr<Device> medium, make_medium(size));
-  say("attach another device");
   DAXSIM_TRY(DeviceHandle device, machine_->attach(medium, {.at = at}));
   bystanders_.push_back(medium);
   DAXSIM_TRY_VOID(paint(device));
@@ -164,9 +177,9 @@ void Trial::fsync(TrialFile& file) {
   }
 }
 
-Result<void> Trial::remove(Removal how) {
+Result<void> Trial::remove(Removal how, std::size_t which) {
   say(how == Removal::orderly ? "unbind the device" : "pull the device out");
-  DAXSIM_TRY(const RemovalReport report, machine_->remove(*device_, how));
+  DAXSIM_TRY(const RemovalReport report, machine_->remove(devices_.at(which), how));
   if (how == Removal::surprise) {
     return {};
   }
@@ -213,8 +226,12 @@ Result<DeviceHandle> Trial::attached(const std::shared_ptr<Device>& medium) {
 }
 
 Result<void> Trial::check_promises() {
-  DAXSIM_TRY(DeviceHandle device, attached(medium_));
-  Result<FileSystem> fs = machine_->mount<LinearFs>(device);
+  std::vector<DeviceHandle> devices;
+  for (const std::shared_ptr<Device>& medium : media_) {
+    DAXSIM_TRY(DeviceHandle device, attached(medium));
+    devices.push_back(std::move(device));
+  }
+  Result<FileSystem> fs = fs_kind_.mount(*machine_, devices);
   if (!fs.ok()) {
     harmed(fmt::format("the file system does not mount: {}", errno_name(fs.error())));
     return {};
@@ -225,7 +242,7 @@ Result<void> Trial::check_promises() {
     Result<File> file = fs->open(place.first);
     lost += file.ok() && file->pread(place.second, {&found, 1}).ok() && found == value ? 0 : 1;
   }
-  say(fmt::format("{} bytes were promised, {} of them are not there", promised_.size(), lost));
+  say(fmt::format("{} of {} promised bytes are missing", lost, promised_.size()));
   if (lost != 0) {
     harmed(finding_name(FindingKind::lost_store));
   }
@@ -241,8 +258,8 @@ Result<void> Trial::check_bystanders() {
       DAXSIM_TRY_VOID(device.attachment().read(offset, {&found, 1}));
       changed += found == std::byte{0} ? 0 : 1;
     }
-    say(fmt::format("a device of {} pages, which nobody has flushed: {} of them have changed on the media",
-                    device.attachment().pages(), changed));
+    say(fmt::format("of the device of {} MiB that its owner did not flush, {} pages have changed on the media",
+                    device.size() >> 20, changed));
     if (changed != 0) {
       harmed("wrong-device flush");
     }

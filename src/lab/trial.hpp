@@ -20,15 +20,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "daxsim/adapters/linear.hpp"
 #include "daxsim/lab/matrix.hpp"
 #include "daxsim/machine/machine.hpp"
-#include "daxsim/sim_devices/pmem.hpp"
 
 DAXSIM_BEGIN
 namespace lab {
@@ -40,9 +39,18 @@ struct TrialFile {
   std::uint64_t address = 0;
 };
 
+// What the trial's file system is, and on how many devices. mkfs also mounts.
+struct TrialFs {
+  using Mount = Result<FileSystem>(Machine& machine, std::span<const DeviceHandle> devices);
+  Mount* mkfs = nullptr;
+  Mount* mount = nullptr;
+};
+extern const TrialFs kLinear;
+
 struct TrialSetup {
   Era era = eras::v6_12;
-  std::uint64_t device_size = std::uint64_t{8} << 20;  // bytes
+  TrialFs fs = kLinear;
+  std::vector<std::uint64_t> device_sizes{std::uint64_t{8} << 20};  // bytes
 };
 
 class Trial {
@@ -62,8 +70,8 @@ class Trial {
   [[nodiscard]] PteState pte(const TrialFile& file, std::uint64_t offset);
   Result<void> munmap(const TrialFile& file);
   void fsync(TrialFile& file);
-  // Of the device that start() attached. An orderly removal promises everything that was stored.
-  Result<void> remove(Removal how);
+  // Of one of the devices that start() attached. An orderly removal promises everything that was stored.
+  Result<void> remove(Removal how, std::size_t which = 0);
 
   // The power goes; a new machine over all media, whether they were removed or not, looks at promises and bystanders.
   Result<void> end();
@@ -72,7 +80,7 @@ class Trial {
   void not_applicable(std::string_view why);
   void harmed(std::string_view how);
 
-  [[nodiscard]] const DeviceHandle& device() const noexcept { return *device_; }
+  [[nodiscard]] const DeviceHandle& device(std::size_t which = 0) const { return devices_.at(which); }
   [[nodiscard]] Cell take_cell();
 
  private:
@@ -92,9 +100,10 @@ class Trial {
   const Telling telling_;
   std::vector<std::filesystem::path> files_;  // media, removed at the end
   std::vector<std::shared_ptr<Device>> bystanders_;
-  std::shared_ptr<Device> medium_;
+  std::vector<std::shared_ptr<Device>> media_;  // of the file system
+  TrialFs fs_kind_;
   std::optional<Machine> machine_;
-  std::optional<DeviceHandle> device_;
+  std::vector<DeviceHandle> devices_;
   std::optional<FileSystem> fs_;
   Process* process_ = nullptr;
 
