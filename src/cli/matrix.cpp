@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cli/nearest.hpp"
+#include "daxsim/dax/era.hpp"
 #include "daxsim/lab/matrix.hpp"
 
 namespace daxsim::cli {
@@ -274,7 +275,7 @@ int matrix(const MatrixOptions& options) {
   if (options.json) {
     Json json{{"schema", "daxsim-matrix-1"},
               {"ok", ok},
-              {"era", expected.at("era")},
+              {"era", eras::v6_12.name},
               {"questions", Json::object()},
               {"cells", Json::object()}};
     for (const Question* question : questions) {

@@ -107,7 +107,7 @@ Result<void> replaced(Trial& trial) {
   DAXSIM_TRY_VOID(trial.munmap(file));
   DAXSIM_TRY_VOID(trial.remove(Removal::surprise));
   const Attachment& gone = trial.device().attachment();
-  DAXSIM_TRY([[maybe_unused]] const DeviceHandle other, trial.attach_bystander(gone.size(), gone.first_pfn()));
+  DAXSIM_TRY_VOID(trial.attach_bystander(gone.size(), gone.first_pfn()));
   trial.fsync(file);
   return trial.end();
 }

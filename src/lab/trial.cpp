@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <csignal>
 
@@ -93,13 +92,12 @@ Result<void> Trial::start(const TrialSetup& setup) {
   return {};
 }
 
-Result<DeviceHandle> Trial::attach_bystander(std::uint64_t size, std::optional<Pfn> at) {
+Result<void> Trial::attach_bystander(std::uint64_t size, std::optional<Pfn> at) {
   say(fmt::format("attach a device of {} MiB; its owner stores to every page and flushes none", size >> 20));
   DAXSIM_TRY(const std::shared_ptr<Device> medium, make_medium(size));
   DAXSIM_TRY(DeviceHandle device, machine_->attach(medium, {.at = at}));
   bystanders_.push_back(medium);
-  DAXSIM_TRY_VOID(paint(device));
-  return device;
+  return paint(device);
 }
 
 // Its owner has stored to every page and has not flushed.
@@ -130,9 +128,7 @@ Result<TrialFile> Trial::create(std::string_view name, std::uint64_t size) {
 void Trial::store(const TrialFile& file, std::uint64_t offset) {
   const std::byte value = value_of(file.name, offset);
   if (++stores_in_a_row_ <= kMostStoresTold) {
-    const std::size_t so_far = stores_in_a_row_;
-    say(fmt::format("store {:#x} to page {} of {}", static_cast<unsigned>(value), offset >> kPageShift, file.name));
-    stores_in_a_row_ = so_far;
+    tell(fmt::format("store {:#x} to page {} of {}", static_cast<unsigned>(value), offset >> kPageShift, file.name));
   }
   if (const AccessResult<void> done = process_->store(file.address + offset, value); !done.ok()) {
     refused(signal_text(done.error()));
@@ -285,7 +281,7 @@ void Trial::harmed(std::string_view how) {
 }
 
 Cell Trial::take_cell() {
-  say("");
+  tell_events();
   Cell cell;
   cell.costs = costs_;
   cell.story = std::move(story_);
@@ -302,23 +298,23 @@ Cell Trial::take_cell() {
   return cell;
 }
 
-// The events of the step before, then the next step.
-void Trial::say(std::string_view line) {
-  if (telling_ == Telling::verdict_only) {
-    return;
-  }
-  tell_events();
+void Trial::say(std::string line) {
   if (stores_in_a_row_ > kMostStoresTold) {
-    story_.push_back(fmt::format("  and {} more stores", stores_in_a_row_ - kMostStoresTold));
+    tell(fmt::format("and {} more stores", stores_in_a_row_ - kMostStoresTold));
   }
   stores_in_a_row_ = 0;
-  if (!line.empty()) {
-    story_.emplace_back(line);
+  tell(std::move(line));
+}
+
+void Trial::tell(std::string line) {
+  tell_events();
+  if (telling_ == Telling::story) {
+    story_.push_back(std::move(line));
   }
 }
 
 void Trial::tell_events() {
-  if (!machine_) {
+  if (telling_ != Telling::story || !machine_) {
     return;
   }
   const std::vector<Event> events = machine_->events().since(told_);

@@ -63,7 +63,7 @@ class Trial {
   Result<void> start(const TrialSetup& setup = {});
   Result<TrialFile> create(std::string_view name, std::uint64_t size);
   // A further device, painted as a bystander. `at`: with these frames.
-  Result<DeviceHandle> attach_bystander(std::uint64_t size, std::optional<Pfn> at = {});
+  Result<void> attach_bystander(std::uint64_t size, std::optional<Pfn> at = {});
 
   // One byte at `offset`, different for each page.
   void store(const TrialFile& file, std::uint64_t offset);
@@ -76,9 +76,8 @@ class Trial {
   // The power goes; a new machine over all media, whether they were removed or not, looks at promises and bystanders.
   Result<void> end();
 
-  // The cell, for what the question sees by itself.
+  // What the question sees by itself.
   void not_applicable(std::string_view why);
-  void harmed(std::string_view how);
 
   [[nodiscard]] const DeviceHandle& device(std::size_t which = 0) const { return devices_.at(which); }
   [[nodiscard]] Cell take_cell();
@@ -93,7 +92,10 @@ class Trial {
   Result<void> check_bystanders();
   void take_findings();
   void refused(std::string_view how);
-  void say(std::string_view line);
+  void harmed(std::string_view how);
+  // The story: the next step; one line of it, after the events of the step before; these events.
+  void say(std::string line);
+  void tell(std::string line);
   void tell_events();
 
   const IndexDesign& design_;
