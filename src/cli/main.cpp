@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/demo.hpp"
+#include "cli/matrix.hpp"
 #include "daxsim/base/config.hpp"
 
 #define DAXSIM_TEXT_INNER(x) #x
@@ -26,10 +27,21 @@ int main(int argc, char** argv) {
   demo_command->add_flag("--json", demo.json, "print the same as one JSON document");
   demo_command->add_flag("--trace", demo.trace, "also print the first fault's events as the kernel would");
 
+  daxsim::cli::MatrixOptions matrix;
+  CLI::App* const matrix_command = app.add_subcommand(
+      "matrix",
+      "Every index design of the thread, and every question: what is lost, refused or kept, what it costs, and whether "
+      "that is what was expected before it first ran.");
+  matrix_command->add_option("--design", matrix.design, "only this design (\"pfn\")");
+  matrix_command->add_option("--question", matrix.question, "only this question (\"page-fsync\")");
+  matrix_command->add_flag("--time", matrix.time, "also nanoseconds of fsync per dirty page, on this host");
+  matrix_command->add_flag("--json", matrix.json, "print the same as one JSON document");
+  matrix_command->add_flag("-v,--verbose", matrix.verbose, "also each cell's story, step by step, with its events");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  return daxsim::cli::demo(demo);
+  return matrix_command->parsed() ? daxsim::cli::matrix(matrix) : daxsim::cli::demo(demo);
 }

@@ -21,6 +21,8 @@ if(TARGET daxsim_test_support)
 endif()
 if(TARGET daxsim_cli)
   install(TARGETS daxsim_cli DESTINATION ${CMAKE_INSTALL_BINDIR})
+  # What `daxsim matrix` compares with; the program has it built in, this is for people.
+  install(FILES "${PROJECT_SOURCE_DIR}/docs/expected-matrix.json" DESTINATION ${CMAKE_INSTALL_DOCDIR})
 endif()
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

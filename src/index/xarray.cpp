@@ -201,6 +201,11 @@ void BasicXArray<shift>::set_mark(Pgoff index, Mark mark) noexcept {
 }
 
 template <unsigned shift>
+std::uint64_t BasicXArray<shift>::bytes() const noexcept {
+  return nodes() * sizeof(Node);
+}
+
+template <unsigned shift>
 void BasicXArray<shift>::clear_mark(Pgoff index, Mark mark) noexcept {
   BasicXCursor<shift> cursor(*this, index);
   const MutexLock guard(cursor.lock());

@@ -90,10 +90,10 @@ Result<void> Machine::check_power() const noexcept {
   return {};
 }
 
-Result<DeviceHandle> Machine::attach(std::shared_ptr<Device> device) {
+Result<DeviceHandle> Machine::attach(std::shared_ptr<Device> device, const AttachOptions& options) {
   DAXSIM_TRY_VOID(check_power());
   DAXSIM_TRY(std::unique_ptr<DaxDevice> view, device->make_view(core_->arena));
-  DAXSIM_TRY(const Pfn first, core_->memory.reserve(device->size() >> kPageShift));
+  DAXSIM_TRY(const Pfn first, core_->memory.reserve(device->size() >> kPageShift, options.at));
   const MutexLock guard(core_->lock);
   // pmem's major number, and one minor per device, as the recordings have them.
   const auto dev = (std::uint32_t{259} << 20) | static_cast<std::uint32_t>(core_->attachments.size());
@@ -135,6 +135,9 @@ Result<RemovalReport> Machine::remove(const DeviceHandle& device, Removal how, s
   }
   RemovalReport report;
   const auto tell_holder = [&] {
+    if (!core_->context.policy.takes(Step::notify_holder)) {
+      return;
+    }
     if (const Result<void> told = attachment.notify_holder(); !told.ok() && told.error() != Errno::eopnotsupp) {
       report.holder_error = told.error();
     }

@@ -161,5 +161,35 @@ TEST(Removal, MachineDiesWithHandlesLeft) {
   EXPECT_ERRNO(world.file.fsync(), Errno::eio);
 }
 
+// The frames of a device are its own while it is there; then another may have them, and frames are all it has of it.
+TEST(Frames, AnotherDeviceGetsThem) {
+  MountedWorld world = mounted(8_MiB);
+  const Pfn frames = world.device.attachment().first_pfn();
+  const TemporaryFile media;
+  const auto medium = must(sim::open(sim::Pmem{.path = media.path(), .size = 8_MiB}));
+  EXPECT_ERRNO(world.machine.attach(medium, {.at = frames}), Errno::ebusy);
+  must(world.machine.remove(world.device, Removal::surprise));
+
+  const DeviceHandle other = must(world.machine.attach(medium, {.at = frames}));
+
+  EXPECT_EQ(other.attachment().first_pfn(), frames);
+  EXPECT_NE(other.attachment().dev(), world.device.attachment().dev());
+}
+
+// A holder that is not told goes on as if nothing had happened, and its pages stay mapped.
+TEST(Untold, PagesStayMapped) {
+  FileWorld world = with_file(1_MiB, {.era = eras::v6_12.without(Step::notify_holder)});
+  Process& process = world.machine.spawn();
+  const std::uint64_t address = must(process.mmap(world.file.open_file(), {}));
+  ASSERT_TRUE(process.store<unsigned char>(address, 1).ok());
+
+  must(world.machine.remove(world.device, Removal::surprise));
+
+  EXPECT_EQ(process.pte(address).kind, PteState::Kind::memory);
+  EXPECT_TRUE(world.fs.open("/file").ok());
+  ASSERT_EQ(world.machine.findings().size(), 1U);
+  EXPECT_EQ(world.machine.findings().front().kind, FindingKind::stale_mapping);
+}
+
 }  // namespace
 }  // namespace daxsim::test

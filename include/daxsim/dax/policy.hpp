@@ -17,7 +17,15 @@ enum class ClearDirty : std::uint8_t { after_flush, never };
 enum class ReadFaultEntry : std::uint8_t { clean, dirty };
 
 // Steps that a correct kernel takes and a historical bug left out; a test names the one to skip.
-enum class Step : std::uint8_t { flush, fence, wake_all_on_delete, unmap_zero_page_on_write };
+enum class Step : std::uint8_t {
+  flush,
+  fence,
+  wake_all_on_delete,
+  unmap_zero_page_on_write,
+  // The machine tells the holder of a device that is removed. Without it nobody takes the device's pages out of page
+  // tables (F7.4); a simulated process that then still loads or stores through them ends the whole program.
+  notify_holder,
+};
 
 struct Policy {
   WriteProtect write_protect = WriteProtect::pte_and_pmd;

@@ -64,11 +64,13 @@ class BasicXArray {
   // The kernel's xa_lock, rank index.
   Mutex& lock() noexcept DAXSIM_RETURN_CAPABILITY(lock_) { return lock_; }
 
-  // Without the lock these four are a snapshot that may be old when it is read.
+  // Without the lock these five are a snapshot that may be old when it is read.
   [[nodiscard]] bool empty() const noexcept { return pages() == 0; }
   // Page offsets covered by entries: the kernel's nrpages, 512 for a PMD.
   [[nodiscard]] std::uint64_t pages() const noexcept { return pages_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t nodes() const noexcept { return nodes_.load(std::memory_order_relaxed); }
+  // Memory of the nodes, in bytes.
+  [[nodiscard]] std::uint64_t bytes() const noexcept;
   // True when any entry has the mark. O(1).
   [[nodiscard]] bool marked(Mark mark) const noexcept {
     return (root_marks_.load(std::memory_order_relaxed) & (1U << static_cast<unsigned>(mark))) != 0;

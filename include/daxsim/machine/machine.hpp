@@ -59,6 +59,11 @@ class DeviceHandle {
   Attachment* attachment_;
 };
 
+struct AttachOptions {
+  // The first page frame number, for the frames of a device that was removed; none: frames that no device ever had.
+  std::optional<Pfn> at{};
+};
+
 // How a device goes away (F7).
 enum class Removal : std::uint8_t {
   orderly,   // the holder is told first, writes back, revokes; nothing stored is lost
@@ -87,14 +92,13 @@ class Machine {
   // Errors: those of sim::open and attach.
   template <class Config>
     requires requires(const Config& config) { open(config); }
-  Result<DeviceHandle> attach(const Config& config) {
+  Result<DeviceHandle> attach(const Config& config, const AttachOptions& options = {}) {
     DAXSIM_TRY(std::shared_ptr<Device> device, open(config));
-    return attach(std::move(device));
+    return attach(std::move(device), options);
   }
   // A medium that exists.
-  // Errors: those of Device::make_view, Errno::enospc (MemoryMap::kMaxRanges devices, or no frames left for it),
-  // Errno::eshutdown (no power).
-  Result<DeviceHandle> attach(std::shared_ptr<Device> device);
+  // Errors: those of Device::make_view, those of MemoryMap::reserve (the frames), Errno::eshutdown (no power).
+  Result<DeviceHandle> attach(std::shared_ptr<Device> device, const AttachOptions& options = {});
   // In the order in which they were attached, removed ones too.
   [[nodiscard]] std::vector<DeviceHandle> devices() const;
 

@@ -95,7 +95,8 @@ Result<FileExtent> LinearInode::direct_access(PageRange pages, Access access) no
 
 Result<FileExtent> LinearInode::find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
-  if (cookie - 1 + behind >= file_system_.device().pages()) {
+  const Attachment& device = file_system_.device();
+  if (device.state() >= LifeState::disk_gone || cookie - 1 + behind >= device.pages()) {
     return Errno::estale;
   }
   return FileExtent{.kind = FileExtent::Kind::memory,

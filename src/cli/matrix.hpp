@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `daxsim matrix`: every index design, every question, held against what was expected before it first ran.
+#pragma once
+
+#include <string>
+
+namespace daxsim::cli {
+
+struct MatrixOptions {
+  std::string design;    // empty: all
+  std::string question;  // empty: all
+  bool json = false;
+  bool time = false;     // also nanoseconds of fsync per dirty page
+  bool verbose = false;  // also each cell's story
+};
+
+// Returns the exit status: 0 when every cell is as expected or its difference explained, 1 when one is not, 2 for an
+// unknown design or question.
+int matrix(const MatrixOptions& options);
+
+// The text of docs/expected-matrix.json.
+const char* expected_matrix() noexcept;
+
+}  // namespace daxsim::cli
