@@ -16,7 +16,7 @@ using namespace daxsim;
 
 struct Base {
   test::Image image;
-  linear::Geometry geometry;
+  extent_fs::Geometry geometry;
   std::uint64_t areas[5];  // where edits go: super record, checkpoints, logs
 };
 
@@ -47,10 +47,10 @@ Base make_base() {
   must(world.fs->unlink("c"));
   must(world.fs->sync());
   Base base{.image = world.medium->image(),
-            .geometry = must(linear::Geometry::make(world.medium->size() >> kPageShift, 0)),
+            .geometry = must(extent_fs::Geometry::make({world.medium->size() >> kPageShift}, 0)),
             .areas = {}};
   base.areas[0] = 0;
-  for (std::uint64_t slot = 0; slot < linear::kSlots; ++slot) {
+  for (std::uint64_t slot = 0; slot < extent_fs::kSlots; ++slot) {
     base.areas[1 + slot] = base.geometry.checkpoint_offset(slot);
     base.areas[3 + slot] = base.geometry.log_offset(slot);
   }
