@@ -174,8 +174,9 @@ inline void fix_checksums(Image& image, const extent_fs::Geometry& geometry) {
 
 // Mounts an image and uses it: lists, reads everything, writes, makes, removes, unmounts. Returns how the mount ended.
 // Whatever the image says, each call answers, and what mounts can be used.
-inline Result<void> use_image(Image image) {
-  LinearWorld world(std::move(image));
+template <class World = LinearWorld>
+Result<void> use_image(Image image) {
+  World world(std::move(image));
   DAXSIM_TRY_VOID(world.try_mount());
   for (const DirectoryEntry& entry : must(world.fs->list())) {
     const auto file = world.open(entry.name);
