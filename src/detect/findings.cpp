@@ -15,8 +15,56 @@ namespace {
 
 constexpr std::size_t kWatched = 64;
 
-// Of the fsync that this thread is in: was anything flushed that no fence has ordered yet?
-thread_local constinit bool unfenced __attribute__((tls_model("initial-exec"))) = false;
+// Of the fsync that this thread is in: the devices (by minor number modulo 64) with lines that were flushed and that no
+// fence has ordered yet.
+thread_local constinit std::uint64_t unfenced __attribute__((tls_model("initial-exec"))) = 0;
+std::uint64_t device_bit(const Event& event) noexcept { return std::uint64_t{1} << minor_of(event.dev) % 64; }
+
+// Of the entry that this thread writes back: the memory that was flushed.
+struct Flushed {
+  struct Run {
+    Pfn first;
+    std::uint64_t pages = 0;
+  };
+  std::array<Run, 8> runs{};
+  std::size_t count = 0;  // may be more than there is room for: then nobody can tell
+
+  void add(const Event& event) noexcept {
+    if (count < runs.size()) {
+      runs[count] = {event.pfn, pages_for(event.length)};
+    }
+    ++count;
+  }
+  [[nodiscard]] bool contains(Pfn page) const noexcept {
+    return std::any_of(runs.begin(), runs.begin() + static_cast<std::ptrdiff_t>(count),
+                       [page](const Run& run) { return run.first <= page && page < run.first + run.pages; });
+  }
+};
+thread_local constinit Flushed flushed __attribute__((tls_model("initial-exec")));
+
+// A page that is mapped is where the CPU's stores went; for one that is not, the file system knows.
+struct RealPlace {
+  Pfn first{};
+  std::uint64_t pages = 1;  // contiguous from there
+  bool known = false;
+};
+RealPlace real_place(AddressSpace& mapping, PageRange pages) noexcept {
+  RealPlace place;
+  mapping.for_each_vma({pages.first, 1}, [&](Vma& vma) {
+    const PteState pte = vma.pte(pages.first);
+    if (pte.kind == PteState::Kind::memory) {
+      const std::uint64_t mapped = std::uint64_t{1} << pte.order;
+      place = {.first = pte.pfn, .pages = mapped - pages.first.value % mapped, .known = true};
+    }
+  });
+  if (!place.known) {
+    const Result<FileExtent> extent = mapping.host().direct_access(pages, Access::read);
+    if (extent.ok() && extent->kind == FileExtent::Kind::memory) {
+      place = {.first = extent->memory.pfn, .pages = extent->pages.pages, .known = true};
+    }
+  }
+  return place;
+}
 
 bool any_writable(AddressSpace& mapping, PageRange pages) noexcept {
   bool writable = false;
@@ -66,9 +114,13 @@ bool writable_under_clean_entry(AddressSpace& mapping, PageRange pages) noexcept
 }  // namespace
 
 std::string_view finding_name(FindingKind kind) noexcept {
-  static constexpr std::array<std::string_view, kFindingKinds> kNames{
-      "clean entry with a writable PTE", "missing fence",        "lost store",
-      "dirty entry without storage",     "flush of dead memory", "stale mapping"};
+  static constexpr std::array<std::string_view, kFindingKinds> kNames{"clean entry with a writable PTE",
+                                                                      "missing fence",
+                                                                      "lost store",
+                                                                      "dirty entry without storage",
+                                                                      "flush of dead memory",
+                                                                      "stale mapping",
+                                                                      "wrong-device flush"};
   return kNames[static_cast<unsigned>(kind)];
 }
 
@@ -135,27 +187,33 @@ void Detectors::report(FindingKind kind, const Event& seen, std::uint64_t ino, P
 void Detectors::on_event(const Event& event) noexcept {
   switch (event.type) {
     case EventType::fsync_start:
-      unfenced = false;
+      unfenced = 0;
+      break;
+    case EventType::dax_writeback_range:
+      flushed.count = 0;
       break;
     case EventType::dax_flush:
       if (event.ret != 0) {
         report(FindingKind::flush_of_dead_memory, event, 0, {});
       } else {
-        unfenced = true;
+        unfenced |= device_bit(event);
+        flushed.add(event);
       }
       break;
     case EventType::blkdev_issue_flush:
       if (event.ret == 0) {
-        unfenced = false;
+        unfenced &= ~device_bit(event);
       }
       break;
     case EventType::fsync_done:
-      if (event.ret == 0 && unfenced) {
+      if (event.ret == 0 && unfenced != 0) {
         report(FindingKind::missing_fence, event, event.ino, event.pgoff);
       }
       break;
     case EventType::dax_writeback_one:
       check_written_back(event);
+      check_flushed(event);
+      flushed.count = 0;
       break;
     case EventType::memunmap_pages:
       check_unmapped(event);
@@ -174,6 +232,23 @@ void Detectors::check_written_back(const Event& event) noexcept {
   auto& mapping = *static_cast<AddressSpace*>(const_cast<void*>(event.object));
   if (any_writable(mapping, {event.pgoff, event.last})) {
     report(FindingKind::clean_entry_with_writable_pte, event, event.ino, event.pgoff);
+  }
+}
+
+void Detectors::check_flushed(const Event& event) noexcept {
+  if (flushed.count == 0 || flushed.count > flushed.runs.size()) {
+    return;
+  }
+  auto& mapping = *static_cast<AddressSpace*>(const_cast<void*>(event.object));
+  for (PageRange rest{event.pgoff, event.last}; !rest.empty();) {
+    const RealPlace place = real_place(mapping, rest);
+    const std::uint64_t pages = std::min(place.pages, rest.pages);
+    for (std::uint64_t behind = 0; place.known && behind < pages; ++behind) {
+      if (!flushed.contains(place.first + behind)) {
+        return report(FindingKind::wrong_device_flush, event, event.ino, rest.first + behind);
+      }
+    }
+    rest = {rest.first + pages, rest.pages - pages};
   }
 }
 

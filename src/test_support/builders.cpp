@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace daxsim::test {
 
@@ -47,10 +48,22 @@ TemporaryFile& TemporaryFile::operator=(TemporaryFile&& other) noexcept {
 
 PowerCutReport MountedWorld::power_cycle(const PowerCut& choice) {
   const PowerCutReport report = must(machine.power_cut(choice));
-  machine = must(machine.reboot());
-  device = machine.devices().front();
-  fs = must(machine.mount<LinearFs>(device));
+  reboot();
   return report;
+}
+
+void MountedWorld::reboot() {
+  machine = must(machine.reboot());
+  const std::vector<DeviceHandle> devices = machine.devices();
+  device = devices.front();
+  if (realtime) {
+    realtime = devices.back();
+  }
+  mount();
+}
+
+void MountedWorld::mount() {
+  fs = must(realtime ? machine.mount<RealtimeFs>(device, *realtime) : machine.mount<LinearFs>(device));
 }
 
 MountedWorld mounted(std::uint64_t device_size, const MachineOptions& options) {
@@ -58,13 +71,36 @@ MountedWorld mounted(std::uint64_t device_size, const MachineOptions& options) {
   Machine machine(options);
   DeviceHandle device = must(machine.attach(sim::Pmem{.path = media.path(), .size = device_size}));
   FileSystem fs = must(machine.mkfs<LinearFs>(device));
-  return {std::move(media), std::move(machine), std::move(device), std::move(fs)};
+  return {std::move(media), {}, std::move(machine), std::move(device), {}, std::move(fs)};
 }
 
-FileWorld with_file(std::uint64_t file_size, const MachineOptions& options) {
+MountedWorld mounted_realtime(std::uint64_t device_size, const MachineOptions& options) {
+  TemporaryFile media;
+  TemporaryFile realtime_media;
+  Machine machine(options);
+  DeviceHandle data = must(machine.attach(sim::Pmem{.path = media.path(), .size = device_size}));
+  DeviceHandle realtime = must(machine.attach(sim::Pmem{.path = realtime_media.path(), .size = device_size}));
+  FileSystem fs = must(machine.mkfs<RealtimeFs>(data, realtime));
+  return {std::move(media), std::move(realtime_media), std::move(machine),
+          std::move(data),  std::move(realtime),       std::move(fs)};
+}
+
+namespace {
+
+std::uint64_t device_size_for(std::uint64_t file_size) {
   using namespace daxsim::literals;
-  const std::uint64_t device_size = std::max(round_up(2 * file_size, kPmdSize), 8_MiB);
-  MountedWorld world = mounted(device_size, options);
+  return std::max(round_up(2 * file_size, kPmdSize), 8_MiB);
+}
+
+LiveWorld with_mapping(FileWorld world, const MapOptions& mapping, LiveBackend backend) {
+  Mapping map = must(world.file.map(mapping, backend));
+  return {std::move(world), std::move(map)};
+}
+
+}  // namespace
+
+FileWorld with_file(std::uint64_t file_size, const MachineOptions& options) {
+  MountedWorld world = mounted(device_size_for(file_size), options);
   File file = must(world.fs.create("/file", file_size));
   must(world.fs.sync());
   return {std::move(world), std::move(file)};
@@ -72,9 +108,21 @@ FileWorld with_file(std::uint64_t file_size, const MachineOptions& options) {
 
 LiveWorld live_file(std::uint64_t file_size, const MapOptions& mapping, const MachineOptions& options,
                     LiveBackend backend) {
-  FileWorld world = with_file(file_size, options);
-  Mapping map = must(world.file.map(mapping, backend));
-  return {std::move(world), std::move(map)};
+  return with_mapping(with_file(file_size, options), mapping, backend);
+}
+
+FileWorld with_realtime_file(std::uint64_t file_size, const MachineOptions& options) {
+  MountedWorld world = mounted_realtime(device_size_for(file_size), options);
+  File file = must(world.fs.create("/file"));
+  must(RealtimeFs::set_realtime(file.open_file()->inode()));
+  must(file.fallocate(Fallocate::allocate, {0, file_size}));
+  must(world.fs.sync());
+  return {std::move(world), std::move(file)};
+}
+
+LiveWorld live_realtime_file(std::uint64_t file_size, const MapOptions& mapping, const MachineOptions& options,
+                             LiveBackend backend) {
+  return with_mapping(with_realtime_file(file_size, options), mapping, backend);
 }
 
 }  // namespace daxsim::test

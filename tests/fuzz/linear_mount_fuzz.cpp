@@ -1,99 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Hostile images of LinearFs: the input edits the metadata of a used file system, the checksums are made right again, and
-// whatever mounts is listed, read, written, emptied and unmounted. Nothing may crash, hang or lose blocks.
-//
-// Input: edits of 5 bytes each: where (16 bits: an offset in 8-byte words into one of the areas), how (8 bits), what (16
-// bits).
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-
-#include "support/linear_image.hpp"
-
-namespace {
+// Hostile images of LinearFs (support/mount_fuzz.hpp).
+#include "support/mount_fuzz.hpp"
 
 using namespace daxsim;
 
-struct Base {
-  test::Image image;
-  linear::Geometry geometry;
-  std::uint64_t areas[5];  // where edits go: super record, checkpoints, logs
-};
-
-// Both checkpoints hold files, and both logs commits, the newer one of every kind of record.
-Base make_base() {
-  constexpr std::uint64_t kPage = kPageSize;
-  test::LinearWorld world(test::Image(std::size_t{256} << 10));
-  world.make();
-  for (const char* name : {"a", "b", "c"}) {
-    must(world.create(name)->pwrite(kPage, test::bytes(std::string(2 * kPage, 'x'))));
-  }
-  must(world.fs->sync());
-  must(world.fs->unmount());
-  world.remount();
-  {
-    const auto file = world.create("d");
-    must(file->fallocate(Fallocate::allocate, {0, 6 * kPage}));
-    must(file->pwrite(2 * kPage, test::bytes("hello")));
-    must(file->fsync());
-    must(file->fallocate(Fallocate::insert_range, {kPage, kPage}));
-    must(file->fallocate(Fallocate::collapse_range, {3 * kPage, kPage}));
-    must(file->fallocate(Fallocate::punch_hole, {0, kPage}));
-    must(world.fs->rename("a", "e"));
-    const auto open = world.open("b");
-    must(world.fs->unlink("b"));
-    must(world.fs->sync());
-  }
-  must(world.fs->unlink("c"));
-  must(world.fs->sync());
-  Base base{.image = world.medium->image(),
-            .geometry = must(linear::Geometry::make(world.medium->size() >> kPageShift, 0)),
-            .areas = {}};
-  base.areas[0] = 0;
-  for (std::uint64_t slot = 0; slot < linear::kSlots; ++slot) {
-    base.areas[1 + slot] = base.geometry.checkpoint_offset(slot);
-    base.areas[3 + slot] = base.geometry.log_offset(slot);
-  }
-  return base;
-}
-
-void edit(test::Image& image, std::uint64_t offset, std::uint8_t how, std::uint16_t what) {
-  if (offset + 8 > image.size()) {
-    return;
-  }
-  std::uint64_t word = 0;
-  std::memcpy(&word, image.data() + offset, sizeof(word));
-  const std::uint64_t shifted = std::uint64_t{what} << (how >> 2);
-  switch (how & 3) {
-    case 0:
-      word ^= shifted;
-      break;
-    case 1:
-      word += shifted;
-      break;
-    case 2:
-      word = shifted;
-      break;
-    default:
-      word = ~shifted;
-  }
-  std::memcpy(image.data() + offset, &word, sizeof(word));
-}
-
-}  // namespace
-
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const Base base = make_base();
-  test::Image image = base.image;
-  for (; size >= 5; data += 5, size -= 5) {
-    const unsigned where = data[0] | static_cast<unsigned>(data[1]) << 8;
-    edit(image, base.areas[where % 5] + std::uint64_t{where / 5 % 512} * 8, data[2],
-         static_cast<std::uint16_t>(data[3] | data[4] << 8));
-  }
-  test::fix_checksums(image, base.geometry);
-  const Result<void> mounted = test::use_image(std::move(image));
-  test::require(mounted.ok() || mounted.error() == Errno::einval || mounted.error() == Errno::eopnotsupp ||
-                    mounted.error() == Errno::euclean,
-                "mount answers what it does not name");
+  static const test::FuzzBase base = test::make_fuzz_base<test::LinearWorld>(must(extent_fs::Geometry::make({64}, 0)));
+  test::fuzz_mount<test::LinearWorld>(base, {data, size}, [](test::Image&) {});
   return 0;
 }

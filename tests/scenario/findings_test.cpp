@@ -18,10 +18,9 @@ std::size_t count(const Machine& machine, FindingKind kind) {
 MachineOptions with(const Policy& policy) { return {.era = eras::v6_12.with(policy)}; }
 
 struct SoftFile : FileWorld {
-  explicit SoftFile(std::uint64_t size, const MachineOptions& options = {})
-      : FileWorld(with_file(size, options)),
-        process(machine.spawn()),
-        address(must(process.mmap(file.open_file(), {}))) {}
+  explicit SoftFile(std::uint64_t size, const MachineOptions& options = {}) : SoftFile(with_file(size, options)) {}
+  explicit SoftFile(FileWorld world)
+      : FileWorld(std::move(world)), process(machine.spawn()), address(must(process.mmap(file.open_file(), {}))) {}
   void store(std::uint64_t offset) { ASSERT_TRUE(process.store<int>(address + offset, 7).ok()); }
 
   Process& process;
@@ -138,6 +137,94 @@ TEST(Findings, StaleMapping) {
   right.store(4096);
   must(right.machine.remove(right.device, Removal::surprise));
   EXPECT_TRUE(right.machine.findings().empty());
+}
+
+// The sector of a page on the realtime device, looked for on the other one.
+TEST(Findings, WrongDeviceFlush) {
+  SoftFile broken(with_realtime_file(1_MiB, {.design = &designs::sector_of_super_block()}));
+  broken.store(4096);
+  must(broken.file.fsync());
+  ASSERT_EQ(broken.machine.findings().size(), 1U);
+  const Finding finding = broken.machine.findings().front();
+  EXPECT_EQ(finding.kind, FindingKind::wrong_device_flush);
+  EXPECT_EQ(finding.page, Pgoff{1});
+  EXPECT_EQ(finding.ino, broken.file.open_file()->inode().number());
+
+  // The device that the file system names for the file; and the wrong one, for a file that is there.
+  SoftFile right(with_realtime_file(1_MiB, {.design = &designs::sector_of_inode()}));
+  right.store(4096);
+  must(right.file.fsync());
+  EXPECT_TRUE(right.machine.findings().empty());
+  SoftFile one_device(1_MiB, {.design = &designs::sector_of_super_block()});
+  one_device.store(4096);
+  must(one_device.file.fsync());
+  EXPECT_TRUE(one_device.machine.findings().empty());
+}
+
+// The same when nobody maps the page any more: then the file system knows where it is. And in a huge page.
+TEST(Findings, WrongDeviceFlushOfWhatIsNotMappedOrHuge) {
+  for (const bool is_right : {false, true}) {
+    const MachineOptions options{.design = is_right ? &designs::sector_of_inode() : &designs::sector_of_super_block()};
+    SoftFile unmapped(with_realtime_file(1_MiB, options));
+    unmapped.store(4096);
+    must(unmapped.process.munmap(unmapped.address, 1_MiB));
+    must(unmapped.file.fsync());
+    EXPECT_EQ(count(unmapped.machine, FindingKind::wrong_device_flush), is_right ? 0U : 1U);
+
+    SoftFile huge(with_realtime_file(4_MiB, options));
+    huge.store(8192);
+    ASSERT_EQ(huge.process.pte(huge.address).order, kPmdOrder);
+    must(huge.file.fsync());
+    EXPECT_EQ(count(huge.machine, FindingKind::wrong_device_flush), is_right ? 0U : 1U);
+    if (!is_right) {
+      EXPECT_EQ(huge.machine.findings().front().page, Pgoff{0});
+    }
+  }
+}
+
+// The right device, and pages beside those that were stored to.
+class NextPage final : public IndexDesign {
+ public:
+  explicit NextPage(std::uint64_t by) : by_(by) {}
+  [[nodiscard]] std::string_view name() const noexcept override { return "next page"; }
+  [[nodiscard]] Result<std::uint64_t> encode(const FileExtent& extent) const noexcept override {
+    return designs::pfn().encode(extent);
+  }
+  [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
+                                            PageRange pages) const noexcept override {
+    return designs::pfn().resolve(system, inode, {.first = entry.first, .payload = entry.payload + by_}, pages);
+  }
+
+ private:
+  const std::uint64_t by_;
+};
+TEST(Findings, FlushOfOtherPagesOfTheDevice) {
+  for (const std::uint64_t by : {0U, 1U}) {
+    const NextPage design(by);
+    for (const std::uint64_t size : {1_MiB, 4_MiB}) {
+      SoftFile world(size, {.design = &design});
+      world.store(4096);
+      must(world.file.fsync());
+      EXPECT_EQ(count(world.machine, FindingKind::wrong_device_flush), by) << size;
+    }
+  }
+}
+
+// Flushed on one device, fenced on the other: the line is not ordered yet.
+TEST(Findings, MissingFenceOfOneOfTwoDevices) {
+  SoftFile broken(with_realtime_file(1_MiB, with(Policy{}.without(Step::fence))));
+  broken.store(0);
+  must(broken.file.fsync());  // commits metadata, with fences of its own
+  broken.store(0);
+  broken.machine.events().emit({.type = EventType::fsync_start});
+  const Pgoff page = must(broken.file.open_file()->inode().direct_access({{0}, 1}, Access::read)).device_page;
+  must(broken.realtime->attachment().flush({byte_of(page), kPageSize}));
+  must(broken.device.attachment().fence());
+  broken.machine.events().emit({.type = EventType::fsync_done});
+  EXPECT_EQ(count(broken.machine, FindingKind::missing_fence), 1U);
+  must(broken.realtime->attachment().fence());
+  broken.machine.events().emit({.type = EventType::fsync_done});
+  EXPECT_EQ(count(broken.machine, FindingKind::missing_fence), 1U);
 }
 
 // The list is bounded, the counts are not; each finding is an event of its own.

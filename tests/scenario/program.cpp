@@ -23,7 +23,10 @@ const char* mmu_name(Mmu mmu) {
 }
 
 Program::Program(std::uint64_t seed, Mmu mmu, const Shape& shape, const MachineOptions& options)
-    : shape_(shape), mmu_(mmu), random_(seed), world_(mounted(shape.device_size, options)) {
+    : shape_(shape),
+      mmu_(mmu),
+      random_(seed),
+      world_((shape.realtime ? mounted_realtime : mounted)(shape.device_size, options)) {
   open_and_map(true);
   must(file_->truncate(shape_.pages * kPageSize));
   model_.size = shape_.pages * kPageSize;
@@ -35,6 +38,9 @@ Program::~Program() { unmap_and_close(); }
 
 void Program::open_and_map(bool create) {
   file_.emplace(create ? must(world_.fs.create("/file")) : must(world_.fs.open("/file")));
+  if (create && shape_.realtime) {
+    must(RealtimeFs::set_realtime(file_->open_file()->inode()));
+  }
   const MapOptions whole{.length = shape_.pages * kPageSize};
   if (mmu_ == Mmu::soft) {
     process_ = &world_.machine.spawn();
@@ -243,7 +249,7 @@ void Program::remount() {
   log_.push_back("remount");
   unmap_and_close();
   must(world_.fs.unmount());
-  world_.fs = must(world_.machine.mount<LinearFs>(world_.device));
+  world_.mount();
   open_and_map(false);
   if (file_->size() != model_.size) {
     return fail(fmt::format("size {} after a remount, not {}", file_->size(), model_.size));

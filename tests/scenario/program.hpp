@@ -27,6 +27,7 @@ class Program {
     std::uint64_t pages = 24;  // the file never grows beyond
     std::uint64_t steps = 40;
     std::uint64_t device_size = std::uint64_t{8} << 20;
+    bool realtime = false;  // the file is on the realtime device of a RealtimeFs
   };
 
   Program(std::uint64_t seed, Mmu mmu, const Shape& shape, const MachineOptions& options = {});

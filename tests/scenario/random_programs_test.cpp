@@ -11,7 +11,7 @@ namespace daxsim::test {
 namespace {
 
 // DAXSIM_PROGRAM_SEED replays one program of every test here.
-void run_programs(Mmu mmu, std::uint64_t first_seed, std::uint64_t programs) {
+void run_programs(Mmu mmu, std::uint64_t first_seed, std::uint64_t programs, const Program::Shape& shape = {}) {
   if (kSanitized) {
     programs /= 10;
   }
@@ -21,7 +21,7 @@ void run_programs(Mmu mmu, std::uint64_t first_seed, std::uint64_t programs) {
     programs = 1;
   }
   for (std::uint64_t seed = first_seed; seed < first_seed + programs; ++seed) {
-    const std::string failure = Program(seed, mmu, {}).run();
+    const std::string failure = Program(seed, mmu, shape).run();
     ASSERT_EQ(failure, "") << mmu_name(mmu) << ", replay with DAXSIM_PROGRAM_SEED=" << seed;
   }
 }
@@ -35,6 +35,7 @@ INSTANTIATE_TEST_SUITE_P(Seeds, SoftPrograms, ::testing::Range<std::uint64_t>(0,
 // The same with real loads and stores.
 TEST(LivePrograms, SurviveUnderUserfaultfd) { run_programs(Mmu::userfaultfd, 0, 500); }
 TEST(LivePrograms, SurviveUnderSigsegv) { run_programs(Mmu::sigsegv, 0, 500); }
+TEST(LivePrograms, SurviveOnARealtimeDevice) { run_programs(Mmu::userfaultfd, 0, 200, {.realtime = true}); }
 
 // The model can tell: a policy that forgets a step that data depends on is caught by one of the first programs.
 struct Broken {

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "adapters/linear/definitions.hpp"
-#include "adapters/linear/records.hpp"
+#include "adapters/extent_fs/definitions.hpp"
+#include "adapters/extent_fs/records.hpp"
 #include "support/linear_world.hpp"
 
 namespace daxsim::test {
@@ -32,13 +32,13 @@ struct MadeFile {
   std::uint32_t ino = 1;
   std::string name = "a";
   std::uint64_t size = 0;
-  std::vector<linear::ExtentRecord> extents{};
+  std::vector<extent_fs::ExtentRecord> extents{};
   std::uint64_t claimed_extents = ~std::uint64_t{0};  // ~0: as many as there are
 };
 
-inline linear::ExtentRecord made_extent(std::uint64_t logical, std::uint64_t physical, std::uint32_t pages,
-                                        std::uint32_t state = 0) {
-  linear::ExtentRecord extent;
+inline extent_fs::ExtentRecord made_extent(std::uint64_t logical, std::uint64_t physical, std::uint32_t pages,
+                                           std::uint32_t state = 0) {
+  extent_fs::ExtentRecord extent;
   extent.logical = logical;
   extent.physical = physical;
   extent.pages = pages;
@@ -52,7 +52,7 @@ class ImageMaker {
     LinearWorld world(bytes);
     world.mkfs();
     image = world.medium->image();
-    geometry = must(linear::Geometry::make(bytes >> kPageShift, 0));
+    geometry = must(extent_fs::Geometry::make({bytes >> kPageShift}, 0));
   }
 
   // Puts these files into checkpoint 0.
@@ -60,54 +60,54 @@ class ImageMaker {
     std::vector<std::byte> body;
     const auto append = [&body](std::span<const std::byte> part) { body.insert(body.end(), part.begin(), part.end()); };
     for (const MadeFile& file : files) {
-      linear::FileRecord record{};
+      extent_fs::FileRecord record{};
       record.size = file.size;
       record.extents = file.claimed_extents == ~std::uint64_t{0} ? file.extents.size() : file.claimed_extents;
       record.ino = file.ino;
       record.name_length = static_cast<std::uint16_t>(file.name.size());
-      append(linear::bytes_of(record));
+      append(extent_fs::bytes_of(record));
       append(std::as_bytes(std::span(file.name)));
       body.resize(round_up(body.size(), 8));
-      for (const linear::ExtentRecord& extent : file.extents) {
-        append(linear::bytes_of(extent));
+      for (const extent_fs::ExtentRecord& extent : file.extents) {
+        append(extent_fs::bytes_of(extent));
       }
     }
     const std::uint64_t offset = geometry.checkpoint_offset(0);
-    auto header = load<linear::CheckpointHeader>(image, offset);
+    auto header = load<extent_fs::CheckpointHeader>(image, offset);
     header.files = static_cast<std::uint32_t>(files.size());
     header.body_bytes = body.size();
-    linear::Crc32c crc;
+    extent_fs::Crc32c crc;
     crc.add(body);
     header.body_crc = crc.value();
     put_header(header);
     std::ranges::copy(body, image.begin() + static_cast<std::ptrdiff_t>(offset + sizeof(header)));
   }
-  [[nodiscard]] linear::CheckpointHeader header() const {
-    return load<linear::CheckpointHeader>(image, geometry.checkpoint_offset(0));
+  [[nodiscard]] extent_fs::CheckpointHeader header() const {
+    return load<extent_fs::CheckpointHeader>(image, geometry.checkpoint_offset(0));
   }
-  void put_header(linear::CheckpointHeader header) {
-    header.crc = linear::crc_of(header);
+  void put_header(extent_fs::CheckpointHeader header) {
+    header.crc = extent_fs::crc_of(header);
     store(image, geometry.checkpoint_offset(0), header);
   }
 
   // Appends one commit to the log of checkpoint 0.
-  void put_commit(const std::vector<linear::Record>& records) {
+  void put_commit(const std::vector<extent_fs::Record>& records) {
     std::vector<std::byte> bytes;
-    for (const linear::Record& record : records) {
+    for (const extent_fs::Record& record : records) {
       const std::size_t at = bytes.size();
-      bytes.resize(at + linear::encoded_size(record));
-      linear::encode(record, std::span(bytes).subspan(at));
+      bytes.resize(at + extent_fs::encoded_size(record));
+      extent_fs::encode(record, std::span(bytes).subspan(at));
     }
     put_raw_commit(bytes);
   }
   void put_raw_commit(std::span<const std::byte> records) {
-    linear::CommitHeader commit{};
-    commit.magic = linear::kCommitMagic;
+    extent_fs::CommitHeader commit{};
+    commit.magic = extent_fs::kCommitMagic;
     commit.bytes = static_cast<std::uint32_t>(records.size());
     commit.checkpoint = header().number;
     commit.sequence = header().sequence + ++commits_;
-    linear::Crc32c crc;
-    crc.add(linear::bytes_of(commit));
+    extent_fs::Crc32c crc;
+    crc.add(extent_fs::bytes_of(commit));
     crc.add(records);
     commit.crc = crc.value();
     const std::uint64_t offset = geometry.log_offset(0) + log_used_;
@@ -116,14 +116,14 @@ class ImageMaker {
     log_used_ += sizeof(commit) + records.size();
   }
 
-  void put_super(linear::SuperRecord super) {
-    super.crc = linear::crc_of(super);
+  void put_super(extent_fs::SuperRecord super) {
+    super.crc = extent_fs::crc_of(super);
     store(image, 0, super);
   }
-  [[nodiscard]] linear::SuperRecord super() const { return load<linear::SuperRecord>(image, 0); }
+  [[nodiscard]] extent_fs::SuperRecord super() const { return load<extent_fs::SuperRecord>(image, 0); }
 
   Image image;
-  linear::Geometry geometry;
+  extent_fs::Geometry geometry;
 
  private:
   std::uint64_t commits_ = 0;
@@ -137,34 +137,34 @@ inline void require(bool holds, const char* what) {
 }
 
 // Makes every checksum right again, as far as the lengths in the image allow.
-inline void fix_checksums(Image& image, const linear::Geometry& geometry) {
-  auto super = load<linear::SuperRecord>(image, 0);
-  super.crc = linear::crc_of(super);
+inline void fix_checksums(Image& image, const extent_fs::Geometry& geometry) {
+  auto super = load<extent_fs::SuperRecord>(image, 0);
+  super.crc = extent_fs::crc_of(super);
   store(image, 0, super);
-  const auto crc_of_range = [&image](std::uint64_t offset, std::uint64_t bytes, linear::Crc32c crc = {}) {
+  const auto crc_of_range = [&image](std::uint64_t offset, std::uint64_t bytes, extent_fs::Crc32c crc = {}) {
     crc.add(std::span(image).subspan(offset, bytes));
     return crc.value();
   };
-  for (std::uint64_t slot = 0; slot < linear::kSlots; ++slot) {
+  for (std::uint64_t slot = 0; slot < extent_fs::kSlots; ++slot) {
     const std::uint64_t offset = geometry.checkpoint_offset(slot);
-    auto header = load<linear::CheckpointHeader>(image, offset);
+    auto header = load<extent_fs::CheckpointHeader>(image, offset);
     if (header.body_bytes <= geometry.checkpoint_bytes() - sizeof(header)) {
       header.body_crc = crc_of_range(offset + sizeof(header), header.body_bytes);
     }
-    header.crc = linear::crc_of(header);
+    header.crc = extent_fs::crc_of(header);
     store(image, offset, header);
 
     std::uint64_t at = 0;
-    while (at + sizeof(linear::CommitHeader) <= geometry.log_bytes()) {
-      auto commit = load<linear::CommitHeader>(image, geometry.log_offset(slot) + at);
+    while (at + sizeof(extent_fs::CommitHeader) <= geometry.log_bytes()) {
+      auto commit = load<extent_fs::CommitHeader>(image, geometry.log_offset(slot) + at);
       const std::uint64_t bytes = commit.bytes;
       at += sizeof(commit);
-      if (commit.magic != linear::kCommitMagic || bytes > geometry.log_bytes() - at) {
+      if (commit.magic != extent_fs::kCommitMagic || bytes > geometry.log_bytes() - at) {
         break;
       }
       commit.crc = 0;
-      linear::Crc32c crc;
-      crc.add(linear::bytes_of(commit));
+      extent_fs::Crc32c crc;
+      crc.add(extent_fs::bytes_of(commit));
       commit.crc = crc_of_range(geometry.log_offset(slot) + at, bytes, crc);
       store(image, geometry.log_offset(slot) + at - sizeof(commit), commit);
       at += bytes;
@@ -174,8 +174,9 @@ inline void fix_checksums(Image& image, const linear::Geometry& geometry) {
 
 // Mounts an image and uses it: lists, reads everything, writes, makes, removes, unmounts. Returns how the mount ended.
 // Whatever the image says, each call answers, and what mounts can be used.
-inline Result<void> use_image(Image image) {
-  LinearWorld world(std::move(image));
+template <class World = LinearWorld>
+Result<void> use_image(Image image) {
+  World world(std::move(image));
   DAXSIM_TRY_VOID(world.try_mount());
   for (const DirectoryEntry& entry : must(world.fs->list())) {
     const auto file = world.open(entry.name);

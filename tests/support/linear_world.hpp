@@ -153,15 +153,15 @@ class LinearWorld {
   explicit LinearWorld(std::uint64_t bytes) : LinearWorld(Image(bytes)) {}
   explicit LinearWorld(Image image, const Policy& policy = {})
       : medium(std::make_shared<RamDevice>(std::move(image))),
-        device(make_device(*this)),
+        device(attach(medium, 1, &view)),
         context{.system = system, .design = designs::pfn(), .policy = policy} {}
-  ~LinearWorld() { fs.reset(); }
+  virtual ~LinearWorld() { fs.reset(); }
   LinearWorld(const LinearWorld&) = delete;
   LinearWorld& operator=(const LinearWorld&) = delete;
 
   void mkfs(const LinearFs::Options& options = {}) { must(LinearFs::mkfs(*device, options)); }
-  Result<void> try_mount() {
-    auto mounted = LinearFs::mount(context, *device);
+  virtual Result<void> try_mount() { return adopt(LinearFs::mount(context, *device)); }
+  Result<void> adopt(Result<std::shared_ptr<SuperBlock>> mounted) {
     if (!mounted.ok()) {
       return mounted.error();
     }
@@ -179,8 +179,10 @@ class LinearWorld {
     mount();
   }
 
+  // A new file, where files of such a name go.
+  virtual Result<std::shared_ptr<Inode>> try_create(std::string_view name) { return fs->create(name); }
   std::shared_ptr<OpenFile> create(std::string_view name) {
-    return std::make_shared<OpenFile>(fs, must(fs->create(name)), OpenMode::read_write);
+    return std::make_shared<OpenFile>(fs, must(try_create(name)), OpenMode::read_write);
   }
   std::shared_ptr<OpenFile> open(std::string_view name) {
     return std::make_shared<OpenFile>(fs, must(fs->open(name)), OpenMode::read_write);
@@ -193,6 +195,13 @@ class LinearWorld {
   }
   std::uint64_t count(EventType type) const { return events.count(type); }
 
+  // Of all devices, one behind the other: what the constructor takes.
+  [[nodiscard]] virtual Image image() const { return medium->image(); }
+  [[nodiscard]] virtual Image image_after_cut(RamView::Outcome outcome, Random& random) const {
+    return view->image_after_cut(outcome, random);
+  }
+  virtual void before_each_step(const std::function<void()>& call) { view->before_step = call; }
+
   VirtualClock clock;
   EventStream events{clock, 256};
   Arena arena;
@@ -204,14 +213,14 @@ class LinearWorld {
   const dax::Context context;
   std::shared_ptr<SuperBlock> fs;
 
- private:
-  static std::unique_ptr<Attachment> make_device(LinearWorld& world) {
-    auto view = std::make_unique<RamView>(*world.medium);
-    world.view = view.get();
-    const Pfn first = must(world.memory.reserve(world.medium->size() >> kPageShift));
-    auto device = std::make_unique<Attachment>(world.medium, std::move(view), first, 1, world.events);
-    world.memory.bind(first, *device);
-    return device;
+ protected:
+  std::unique_ptr<Attachment> attach(const std::shared_ptr<RamDevice>& ram, std::uint32_t dev, RamView** ram_view) {
+    auto made = std::make_unique<RamView>(*ram);
+    *ram_view = made.get();
+    const Pfn first = must(memory.reserve(ram->size() >> kPageShift));
+    auto attached = std::make_unique<Attachment>(ram, std::move(made), first, dev, events);
+    memory.bind(first, *attached);
+    return attached;
   }
 };
 

@@ -29,8 +29,9 @@ enum class FindingKind : std::uint8_t {
   dirty_entry_without_storage,    // a zero or empty entry marked dirty (F3 I1)
   flush_of_dead_memory,           // a flush went to a disk that is gone, or to no memory at all
   stale_mapping,                  // a page of the device was still mapped when its memory was given back (F7)
+  wrong_device_flush,             // write-back flushed another device than the pages are on, or other pages of it (F11)
 };
-inline constexpr unsigned kFindingKinds = static_cast<unsigned>(FindingKind::stale_mapping) + 1;
+inline constexpr unsigned kFindingKinds = static_cast<unsigned>(FindingKind::wrong_device_flush) + 1;
 // "lost store", ... for people.
 std::string_view finding_name(FindingKind kind) noexcept;
 
@@ -67,6 +68,7 @@ class Detectors final : public EventObserver {
   struct State;
   void report(FindingKind kind, const Event& seen, std::uint64_t ino, Pgoff page) noexcept;
   void check_written_back(const Event& event) noexcept;
+  void check_flushed(const Event& event) noexcept;
   void check_unmapped(const Event& event) noexcept;
   void audit_file(SuperBlock& super_block, Inode& inode);
   EventStream& events_;

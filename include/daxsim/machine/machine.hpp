@@ -118,6 +118,22 @@ class Machine {
     return adopt(std::move(super_block));
   }
 
+  // The same for one on two devices (RealtimeFs).
+  // Errors: those of Fs::mkfs, Errno::euclean (a medium went bad in between), Errno::eshutdown (no power).
+  template <class Fs, class... Options>
+  Result<FileSystem> mkfs(const DeviceHandle& first, const DeviceHandle& second, const Options&... options) {
+    DAXSIM_TRY_VOID(check_power());
+    DAXSIM_TRY_VOID(Fs::mkfs(first.attachment(), second.attachment(), options...));
+    return mount<Fs>(first, second);
+  }
+  // Errors: those of RealtimeFs::mount, Errno::eshutdown (no power).
+  template <class Fs>
+  Result<FileSystem> mount(const DeviceHandle& first, const DeviceHandle& second) {
+    DAXSIM_TRY_VOID(check_power());
+    DAXSIM_TRY(std::shared_ptr<SuperBlock> super_block, Fs::mount(context(), first.attachment(), second.attachment()));
+    return adopt(std::move(super_block));
+  }
+
   // A new simulated process (soft MMU). Lives as long as the machine.
   Process& spawn();
 

@@ -80,7 +80,7 @@ class Model {
     const Result<void> found = exists ? Result<void>() : Errno::enoent;
     switch (op.kind) {
       case Kind::create: {
-        const auto made = world.fs->create(name);
+        const auto made = world.try_create(name);
         expect(made.ok() ? Result<void>() : made.error(), exists ? Errno::eexist : Result<void>());
         if (!exists) {
           state.files[name] = File{.id = ++last_id_, .changed = now()};
@@ -429,94 +429,6 @@ class Model {
   std::map<unsigned, unsigned> synced_;                // a sync: no state before this operation may come back
   std::map<unsigned, std::vector<unsigned>> durable_;  // by file id: the syncs of what is stored in it
   unsigned last_id_ = 0;
-};
-
-// Pages in which an image differs from another: a cheap copy.
-class ImageDelta {
- public:
-  ImageDelta(const Image& base, const Image& image) {
-    for (std::size_t at = 0; at < image.size(); at += kPageSize) {
-      if (std::memcmp(base.data() + at, image.data() + at, kPageSize) != 0) {
-        pages_.emplace_back(at, Image(image.begin() + static_cast<std::ptrdiff_t>(at),
-                                      image.begin() + static_cast<std::ptrdiff_t>(at + kPageSize)));
-      }
-    }
-  }
-  [[nodiscard]] Image apply_to(Image image) const {
-    for (const auto& [at, page] : pages_) {
-      std::copy(page.begin(), page.end(), image.begin() + static_cast<std::ptrdiff_t>(at));
-    }
-    return image;
-  }
-
- private:
-  std::vector<std::pair<std::size_t, Image>> pages_;
-};
-
-// A world with its model, that keeps the images that power cuts could leave.
-class CrashRun {
- public:
-  static constexpr std::uint64_t kBytes = std::uint64_t{384} << 10;
-
-  // Mounts, and from then on cuts the power in thought before one of `every` flushes and fences.
-  CrashRun(std::uint64_t seed, std::uint64_t every) : CrashRun(seed, every, made()) {}
-  CrashRun(std::uint64_t seed, std::uint64_t every, Image image)
-      : base_(image), world_(std::move(image)), random_(seed) {
-    world_.view->before_step = [this, every] {
-      if (random_.one_in(every)) {
-        keep(RamView::Outcome::nothing);
-        keep(RamView::Outcome::everything);
-        keep(RamView::Outcome::random);
-      }
-    };
-    world_.mount();
-    model_.adopt(world_);
-  }
-
-  std::string run(const Operation& op) { return model_.run(op, world_); }
-  std::string differs() { return model_.differs(world_); }
-  [[nodiscard]] std::size_t cuts() const { return cuts_.size(); }
-
-  // Mounts each kept image; what is wrong with the first that is wrong.
-  std::string check_cuts() {
-    world_.view->before_step = {};
-    for (const auto& [operation, step, image] : cuts_) {
-      LinearWorld after(image.apply_to(base_));
-      const Result<void> mounted = after.try_mount();
-      std::string wrong = mounted.ok() ? model_.differs_after_cut(after, operation)
-                                       : "mount: " + std::string(errno_name(mounted.error()));
-      if (!wrong.empty()) {
-        return "cut at step " + std::to_string(step) + " in operation " + std::to_string(operation) + ": " + wrong;
-      }
-    }
-    return {};
-  }
-  // One of the kept images.
-  Image some_cut() {
-    const auto& [operation, step, image] = cuts_[random_.below(cuts_.size())];
-    return image.apply_to(base_);
-  }
-
- private:
-  static Image made() {
-    LinearWorld world(Image{kBytes});
-    world.mkfs();
-    return world.medium->image();
-  }
-  void keep(RamView::Outcome outcome) {
-    cuts_.push_back({model_.now(), world_.view->steps, {base_, world_.view->image_after_cut(outcome, random_)}});
-  }
-
-  struct Cut {
-    unsigned operation;
-    std::uint64_t step;
-    ImageDelta image;
-  };
-  const Image base_;
-  LinearWorld world_;
-  Model model_;
-  Random random_;
-  std::vector<Cut> cuts_;
 };
 
 }  // namespace daxsim::test

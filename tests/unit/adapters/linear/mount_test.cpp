@@ -10,8 +10,8 @@ namespace daxsim {
 namespace {
 
 using namespace literals;
-using linear::Record;
-using linear::RecordType;
+using extent_fs::Record;
+using extent_fs::RecordType;
 using test::bytes;
 using test::Image;
 using test::ImageMaker;
@@ -119,14 +119,14 @@ TEST(LinearMkfs, IsAllOrNothing) {
 TEST(LinearMkfs, UsesTheWholeDevice) {
   // Geometry from 1 MiB to 1 TiB: areas do not overlap, and metadata is a small part.
   for (const std::uint64_t size : {1_MiB, 2_MiB, 64_MiB, 1_GiB, 1_TiB}) {
-    const linear::Geometry geometry = must(linear::Geometry::make(size >> kPageShift, 0));
+    const extent_fs::Geometry geometry = must(extent_fs::Geometry::make({size >> kPageShift}, 0));
     EXPECT_EQ(geometry.checkpoint_offset(0), kPage);
     EXPECT_EQ(geometry.log_offset(0), geometry.checkpoint_offset(0) + geometry.checkpoint_bytes());
     EXPECT_EQ(geometry.checkpoint_offset(1), geometry.log_offset(0) + geometry.log_bytes());
     EXPECT_EQ(geometry.first_data << kPageShift, geometry.log_offset(1) + geometry.log_bytes());
-    EXPECT_LT(geometry.first_data * 20, geometry.blocks);
-    EXPECT_GE(geometry.checkpoint_bytes(), sizeof(linear::CheckpointHeader) + geometry.files * 280ULL +
-                                               geometry.blocks * sizeof(linear::ExtentRecord));
+    EXPECT_LT(geometry.first_data * 20, geometry.blocks[0]);
+    EXPECT_GE(geometry.checkpoint_bytes(), sizeof(extent_fs::CheckpointHeader) + geometry.files * 280ULL +
+                                               geometry.blocks[0] * sizeof(extent_fs::ExtentRecord));
   }
 }
 
@@ -243,18 +243,18 @@ struct UsedImage {
     must(world.fs->unlink("a"));
     must(world.fs->sync());
     image = world.medium->image();
-    geometry = must(linear::Geometry::make(image.size() >> kPageShift, 0));
+    geometry = must(extent_fs::Geometry::make({image.size() >> kPageShift}, 0));
   }
   LinearWorld world;
   Image image;
-  linear::Geometry geometry;
+  extent_fs::Geometry geometry;
 };
 
 TEST(LinearMount, FallsBackToTheOtherCheckpoint) {
   // The newer one is damaged: the older one and its log are a state that was complete, and the next mounts work.
   const UsedImage used;
-  const auto word = test::load<linear::Le64>(used.image, linear::kRootOffset);
-  const std::uint64_t newest = must(linear::RootWord::decode(word));
+  const auto word = test::load<extent_fs::Le64>(used.image, extent_fs::kRootOffset);
+  const std::uint64_t newest = must(extent_fs::RootWord::decode(word));
   Image image = used.image;
   image[used.geometry.checkpoint_offset(newest % 2)] ^= std::byte{1};
 
@@ -273,8 +273,8 @@ TEST(LinearMount, FallsBackToTheOtherCheckpoint) {
 TEST(LinearMount, PoisonedCheckpointIsADamagedOne) {
   // A known media error under the newer checkpoint.
   const UsedImage used;
-  const auto word = test::load<linear::Le64>(used.image, linear::kRootOffset);
-  const std::uint64_t newest = must(linear::RootWord::decode(word));
+  const auto word = test::load<extent_fs::Le64>(used.image, extent_fs::kRootOffset);
+  const std::uint64_t newest = must(extent_fs::RootWord::decode(word));
   LinearWorld after(used.image);
   after.view->poisoned = used.geometry.checkpoint_offset(newest % 2) >> kPageShift;
   // The slot is also where the next checkpoint goes.
@@ -295,7 +295,7 @@ TEST(LinearMount, BothCheckpointsDamagedIsTheEnd) {
 TEST(LinearMount, DamagedRootWordFindsTheNewest) {
   // Both slots say who they are.
   UsedImage used;
-  used.image[linear::kRootOffset + 7] ^= std::byte{0x55};
+  used.image[extent_fs::kRootOffset + 7] ^= std::byte{0x55};
   LinearWorld after(used.image);
   after.mount();
   ASSERT_EQ(must(after.fs->list()).size(), 1U);
@@ -318,8 +318,8 @@ TEST(LinearMount, EachFlippedBitIsFoundOrHarmless) {
   };
   // Where something is: the super record, the root word, both headers and the beginnings of bodies and logs.
   for (const std::uint64_t at :
-       {std::uint64_t{0}, linear::kRootOffset, used.geometry.checkpoint_offset(0), used.geometry.checkpoint_offset(1),
-        used.geometry.log_offset(0), used.geometry.log_offset(1)}) {
+       {std::uint64_t{0}, extent_fs::kRootOffset, used.geometry.checkpoint_offset(0),
+        used.geometry.checkpoint_offset(1), used.geometry.log_offset(0), used.geometry.log_offset(1)}) {
     for (std::uint64_t bit = 0; bit < 64 * 8; bit += 1 + random.below(3)) {
       flip(at * 8 + bit);
     }
@@ -336,8 +336,8 @@ TEST(LinearHostile, CheckpointsThatCannotBe) {
   // Each is refused: there is no older checkpoint.
   ImageMaker maker(1_MiB);
   const std::uint64_t first = maker.geometry.first_data;
-  const std::uint64_t blocks = maker.geometry.blocks;
-  const std::uint64_t max_page = linear::kMaxFilePages;
+  const std::uint64_t blocks = maker.geometry.blocks[0];
+  const std::uint64_t max_page = extent_fs::kMaxFilePages;
   constexpr auto kMany = std::numeric_limits<std::uint32_t>::max();
   const std::vector<std::pair<const char*, std::vector<MadeFile>>> cases{
       {"ino 0", {{.ino = 0}}},
@@ -388,7 +388,7 @@ TEST(LinearHostile, CheckpointsThatAreOnlyStrange) {
   const std::vector<std::vector<MadeFile>> cases{
       {},
       {{.size = LinearFs::kMaxFileSize}},
-      {{.extents = {made_extent(linear::kMaxFilePages - 1, first, 1)}}},
+      {{.extents = {made_extent(extent_fs::kMaxFilePages - 1, first, 1)}}},
       {{.extents = {made_extent(10, first, 1), made_extent(0, first + 1, 1)}}},
       {{.extents = {made_extent(0, first, 1), made_extent(1, first + 1, 1)}}},
       {{.name = "", .size = 5, .extents = {made_extent(0, first, 1)}}},
@@ -413,7 +413,7 @@ TEST(LinearHostile, HeadersThatCannotBe) {
   };
   EXPECT_TRUE(refused([](auto& header) { header.magic = 0; }));
   EXPECT_TRUE(refused([](auto& header) { header.number = 1; }));
-  EXPECT_TRUE(refused([](auto& header) { header.number = linear::RootWord::kMaxNumber + 1; }));
+  EXPECT_TRUE(refused([](auto& header) { header.number = extent_fs::RootWord::kMaxNumber + 1; }));
   EXPECT_TRUE(refused([](auto& header) { header.sequence = ~std::uint64_t{0}; }));
   EXPECT_TRUE(refused([](auto& header) { header.files = 1; }));
   EXPECT_TRUE(refused([](auto& header) { header.files = ~0U; }));
@@ -426,7 +426,7 @@ TEST(LinearHostile, LogsThatCannotBe) {
   // Records with right checksums that do not fit what is there.
   const ImageMaker maker(1_MiB);
   const std::uint64_t first = maker.geometry.first_data;
-  const std::uint64_t max_page = linear::kMaxFilePages;
+  const std::uint64_t max_page = extent_fs::kMaxFilePages;
   const Record made_file{.type = RecordType::create, .ino = 1, .name = "a"};
   const Record mapped{.type = RecordType::map, .ino = 1, .pages = {{0}, 4}, .physical = first};
   const auto with = [](RecordType type, PageRange pages, std::uint64_t physical = 0) {
@@ -480,13 +480,13 @@ TEST(LinearHostile, RecordsThatAreNone) {
     return error_of(use_image(made.image)) == Errno::euclean;
   };
   EXPECT_TRUE(refused());
-  linear::encode({.type = RecordType::create, .ino = 1, .name = "a"}, record);
+  extent_fs::encode({.type = RecordType::create, .ino = 1, .name = "a"}, record);
   record[0] = std::byte{99};
   EXPECT_TRUE(refused());
-  linear::encode({.type = RecordType::create, .ino = 1, .name = "a"}, record);
+  extent_fs::encode({.type = RecordType::create, .ino = 1, .name = "a"}, record);
   record[1] = std::byte{2};
   EXPECT_TRUE(refused());
-  linear::encode({.type = RecordType::create, .ino = 1, .name = "a"}, record);
+  extent_fs::encode({.type = RecordType::create, .ino = 1, .name = "a"}, record);
   record[2] = std::byte{255};
   EXPECT_TRUE(refused());
   record.resize(7);
@@ -497,10 +497,10 @@ TEST(LinearHostile, LogEndsAtTheFirstCommitThatIsNone) {
   // What is behind it is not looked at: it is what a power cut has left.
   ImageMaker maker(1_MiB);
   maker.put_commit({{.type = RecordType::create, .ino = 1, .name = "a"}});
-  const std::uint64_t second = maker.geometry.log_offset(0) + sizeof(linear::CommitHeader) + 40;
+  const std::uint64_t second = maker.geometry.log_offset(0) + sizeof(extent_fs::CommitHeader) + 40;
   maker.put_commit({{.type = RecordType::create, .ino = 2, .name = "b"}});
   maker.put_commit({{.type = RecordType::create, .ino = 3, .name = "c"}});
-  maker.image[second + sizeof(linear::CommitHeader)] ^= std::byte{1};
+  maker.image[second + sizeof(extent_fs::CommitHeader)] ^= std::byte{1};
   LinearWorld world(maker.image);
   world.mount();
   const auto files = must(world.fs->list());

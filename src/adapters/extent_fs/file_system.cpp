@@ -1,20 +1,63 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "adapters/linear/file_system.hpp"
+#include "adapters/extent_fs/file_system.hpp"
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <string>
 
-#include "adapters/linear/inode.hpp"
+#include "adapters/extent_fs/inode.hpp"
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
+namespace {
 
-FileSystem::FileSystem(const dax::Context& context, Attachment& device) noexcept
-    : SuperBlock(context.system, device.dev()), context_(context), device_(device) {}
+// mkfs holds a device like a file system, but has nothing to tear down.
+class FormatHolder final : public Holder {
+ public:
+  explicit FormatHolder(Attachment& device) noexcept : device_(device) {}
+  ~FormatHolder() { device_.release(*this); }
+  Result<void> pre_remove(Attachment&) override { return Errno::eopnotsupp; }
+  Result<void> failure(Attachment&, ByteRange) override { return Errno::eopnotsupp; }
+
+ private:
+  Attachment& device_;
+};
+
+}  // namespace
+
+Result<void> FileSystem::make(Volumes volumes, std::uint32_t files, std::uint64_t magic) {
+  Geometry::Blocks blocks{};
+  std::ranges::transform(volumes, blocks.begin(), &Attachment::pages);
+  if (std::ranges::count(blocks, 0) != kMaxVolumes - std::ssize(volumes)) {
+    return Errno::einval;
+  }
+  DAXSIM_TRY(const Geometry geometry, Geometry::make(blocks, files));
+  std::deque<FormatHolder> holders;
+  for (Attachment* const volume : volumes) {
+    DAXSIM_TRY_VOID(volume->claim(holders.emplace_back(*volume)));
+  }
+  return Journal::format(volumes, geometry, magic);
+}
+
+Result<std::shared_ptr<SuperBlock>> FileSystem::mount(const dax::Context& context, Volumes volumes,
+                                                      std::uint64_t magic) {
+  auto file_system = std::make_shared<FileSystem>(context, volumes);
+  DAXSIM_TRY_VOID(file_system->load(magic));
+  return std::shared_ptr<SuperBlock>(std::move(file_system));
+}
+
+FileSystem::FileSystem(const dax::Context& context, Volumes volumes)
+    : SuperBlock(context.system, volumes[0]->dev()), context_(context), volumes_(volumes.begin(), volumes.end()) {}
+
+void FileSystem::release_devices() noexcept {
+  for (Attachment* const volume : volumes_) {
+    volume->release(*this);
+  }
+}
 
 FileSystem::~FileSystem() {
-  device_.release(*this);
+  release_devices();
   // From here on closing a file changes nothing on the device.
   unmounted_.store(true, std::memory_order_release);
   std::map<std::uint32_t, std::shared_ptr<Inode>> last_uses;
@@ -22,10 +65,12 @@ FileSystem::~FileSystem() {
   last_uses.swap(in_core_);
 }
 
-Result<void> FileSystem::load() {
-  DAXSIM_TRY_VOID(device_.claim(*this));
+Result<void> FileSystem::load(std::uint64_t magic) {
+  for (Attachment* const volume : volumes_) {
+    DAXSIM_TRY_VOID(volume->claim(*this));
+  }
   const MutexLock guard(allocation_lock_);
-  DAXSIM_TRY(journal_, Journal::load(device_, context_.system.arena));
+  DAXSIM_TRY(journal_, Journal::load(volumes_, magic, context_.system.arena));
   DAXSIM_TRY_VOID(journal_->release_orphans());
   // Whatever a crash left behind the end of the log is out of the way now, and both slots are good again.
   return journal_->checkpoint();
@@ -65,7 +110,7 @@ Result<void> FileSystem::begin_change_locked() noexcept {
 
 Result<void> FileSystem::commit_locked() noexcept {
   if (!journal_->is_dirty()) {
-    return device_.fence();
+    return journal_->fence();
   }
   return checked_locked(journal_->commit());
 }
@@ -73,7 +118,7 @@ Result<void> FileSystem::commit_locked() noexcept {
 Result<void> FileSystem::checkpoint_locked() noexcept { return checked_locked(journal_->checkpoint()); }
 
 Result<PageRange> FileSystem::take_blocks_locked(File& file, PageRange hole) noexcept {
-  Space& space = journal_->metadata().space();
+  const Space& space = journal_->metadata().space(file);
   for (;;) {
     const PageRange run = find_blocks_locked(file, hole);
     if (!run.empty()) {
@@ -87,7 +132,7 @@ Result<PageRange> FileSystem::take_blocks_locked(File& file, PageRange hole) noe
 }
 
 PageRange FileSystem::find_blocks_locked(File& file, PageRange hole) noexcept {
-  Space& space = journal_->metadata().space();
+  Space& space = journal_->metadata().space(file);
   const std::uint64_t first = hole.first.value;
   const std::uint64_t in_pmd = first % kPagesPerPmd;
   const Pgoff pmd = pmd_start(hole.first);
@@ -124,7 +169,7 @@ std::uint64_t FileSystem::goal_locked(File& file, const Extent* before, Pgoff fi
       after->physical >= after->logical - first.value) {
     return after->physical - (after->logical - first.value);
   }
-  Space& space = journal_->metadata().space();
+  Space& space = journal_->metadata().space(file);
   if (fills_pmd) {
     if (const auto group = space.find_group(); group) {
       return *group + (first - pmd);
@@ -168,7 +213,7 @@ std::shared_ptr<Inode> FileSystem::keep_in_core(std::uint32_t ino) {
     file = journal_->metadata().find(ino);
     size = file->size;
   }
-  const auto inode = std::make_shared<LinearInode>(*this, *file, size);
+  const auto inode = std::make_shared<ExtentInode>(*this, *file, size);
   in_core_.emplace(ino, inode);
   insert_in_core(inode);
   return inode;
@@ -302,8 +347,12 @@ Result<void> FileSystem::sync() {
 Result<SpaceUsage> FileSystem::space() {
   DAXSIM_TRY_VOID(check_mounted());
   const MutexLock guard(allocation_lock_);
-  const Space& space = journal_->metadata().space();
-  return SpaceUsage{.total_pages = space.total_pages(), .free_pages = space.free_pages() + space.deferred_pages()};
+  SpaceUsage usage;
+  for (const Space& space : journal_->metadata().spaces()) {
+    usage.total_pages += space.total_pages();
+    usage.free_pages += space.free_pages() + space.deferred_pages();
+  }
+  return usage;
 }
 
 Result<void> FileSystem::unmount() {
@@ -333,7 +382,7 @@ Result<void> FileSystem::unmount() {
     last_uses.swap(in_core_);
   }
   last_uses.clear();
-  device_.release(*this);
+  release_devices();
   return {};
 }
 
@@ -357,37 +406,5 @@ Result<void> FileSystem::failure(Attachment&, ByteRange) {
   return {};
 }
 
-}  // namespace linear
-
-// --- LinearFs ---
-
-namespace {
-
-// mkfs holds the device like a file system, but has nothing to tear down.
-class FormatHolder final : public Holder {
- public:
-  explicit FormatHolder(Attachment& device) noexcept : device_(device) {}
-  ~FormatHolder() { device_.release(*this); }
-  Result<void> pre_remove(Attachment&) override { return Errno::eopnotsupp; }
-  Result<void> failure(Attachment&, ByteRange) override { return Errno::eopnotsupp; }
-
- private:
-  Attachment& device_;
-};
-
-}  // namespace
-
-Result<void> LinearFs::mkfs(Attachment& device, const Options& options) {
-  DAXSIM_TRY(const linear::Geometry geometry, linear::Geometry::make(device.pages(), options.files));
-  FormatHolder holder(device);
-  DAXSIM_TRY_VOID(device.claim(holder));
-  return linear::Journal::format(device, geometry);
-}
-
-Result<std::shared_ptr<SuperBlock>> LinearFs::mount(const dax::Context& context, Attachment& device) {
-  auto file_system = std::make_shared<linear::FileSystem>(context, device);
-  DAXSIM_TRY_VOID(file_system->load());
-  return std::shared_ptr<SuperBlock>(std::move(file_system));
-}
-
+}  // namespace extent_fs
 DAXSIM_END

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FileSystem: the super block of LinearFs. Inodes of named files stay in core until unmount or unlink, so that what a
+// FileSystem: the super block. The files of one file system are all on its one device (LinearFs), or each on one of its
+// devices, the volumes (RealtimeFs); the kinds differ in the magic of their super record and in nothing else. Inodes of named files stay in core until unmount or unlink, so that what a
 // closed file has dirty is still known; an unlinked file goes when its last user does.
 //
 // Locks: name_space_ (names, the inodes kept in core), then allocation_lock (metadata and journal). Memory from the
@@ -13,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "adapters/linear/journal.hpp"
+#include "adapters/extent_fs/journal.hpp"
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/sync.hpp"
@@ -23,15 +24,17 @@
 #include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 
 class FileSystem final : public SuperBlock, private Holder {
  public:
-  FileSystem(const dax::Context& context, Attachment& device) noexcept;
-  ~FileSystem() override;
+  // The whole of an adapter's mkfs and mount. Errors: those of LinearFs::mkfs.
+  static Result<void> make(Volumes volumes, std::uint32_t files, std::uint64_t magic);
+  // Errors: those of LinearFs::mount, Errno::enodev (a volume belongs to another file system).
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Volumes volumes, std::uint64_t magic);
 
-  // The rest of LinearFs::mount.
-  Result<void> load();
+  FileSystem(const dax::Context& context, Volumes volumes);
+  ~FileSystem() override;
 
   Result<std::shared_ptr<Inode>> create(std::string_view path) override;
   Result<std::shared_ptr<Inode>> open(std::string_view path) override;
@@ -46,8 +49,10 @@ class FileSystem final : public SuperBlock, private Holder {
   // Alive, and not unmounted. Errors: Errno::eio, Errno::eshutdown.
   [[nodiscard]] Result<void> check_mounted() const noexcept;
   [[nodiscard]] const dax::Context& context() const noexcept { return context_; }
-  [[nodiscard]] Attachment& device() noexcept { return device_; }
-  [[nodiscard]] Attachment* bdev() const noexcept override { return &device_; }
+  [[nodiscard]] Volumes volumes() const noexcept { return volumes_; }
+  // Where the extents of `file` are.
+  [[nodiscard]] Attachment& device(const File& file) const noexcept { return *volumes_[file.volume]; }
+  [[nodiscard]] Attachment* bdev() const noexcept override { return volumes_[0]; }
   [[nodiscard]] Mutex& allocation_lock() noexcept DAXSIM_RETURN_CAPABILITY(allocation_lock_) {
     return allocation_lock_;
   }
@@ -55,7 +60,7 @@ class FileSystem final : public SuperBlock, private Holder {
 
   // Begins a change: room for its records, or the reason why there can be none. Errors: Errno::eio, Errno::eshutdown.
   Result<void> begin_change_locked() noexcept DAXSIM_REQUIRES(allocation_lock_);
-  // Takes free device pages for a hole of `file`: contiguous, and placed so that huge pages can map large files; fewer
+  // Takes free pages of its device for a hole of `file`: contiguous, and placed so that huge pages can map large files; fewer
   // than asked when there is no run so long. Errors: Errno::enospc, Errno::eio.
   Result<PageRange> take_blocks_locked(File& file, PageRange hole) noexcept DAXSIM_REQUIRES(allocation_lock_);
   // Makes what has changed durable and fences. Errors: Errno::eio (and the file system is shut down).
@@ -65,6 +70,8 @@ class FileSystem final : public SuperBlock, private Holder {
   void closed(std::uint32_t ino) noexcept;
 
  private:
+  Result<void> load(std::uint64_t magic);
+  void release_devices() noexcept;
   Result<void> pre_remove(Attachment& device) override;
   Result<void> failure(Attachment& device, ByteRange bytes) override;
 
@@ -83,7 +90,7 @@ class FileSystem final : public SuperBlock, private Holder {
   Result<void> write_back_all();
 
   const dax::Context& context_;
-  Attachment& device_;
+  const std::vector<Attachment*> volumes_;
   std::atomic<bool> unmounted_{false};
   Mutex name_space_{LockRank::name_space};
   std::map<std::uint32_t, std::shared_ptr<Inode>> in_core_ DAXSIM_GUARDED_BY(name_space_);
@@ -92,5 +99,5 @@ class FileSystem final : public SuperBlock, private Holder {
   std::uint64_t open_orphans_ DAXSIM_GUARDED_BY(allocation_lock_) = 0;
 };
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "adapters/linear/journal.hpp"
+#include "adapters/extent_fs/journal.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
+#include <random>
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 namespace {
 
 constexpr std::size_t kStagingBytes = std::size_t{64} << 10;
@@ -101,6 +102,7 @@ Result<void> put_file(BodyWriter& body, const File& file) noexcept {
   record.extents = file.extents.count();
   record.ino = file.ino;
   record.name_length = file.name_length;
+  record.volume = static_cast<std::uint16_t>(file.volume);
   DAXSIM_TRY_VOID(body.put(bytes_of(record)));
   static constexpr std::array<std::byte, 8> kPadding{};
   const std::string_view name = file.name();
@@ -129,6 +131,8 @@ Result<void> get_file(BodyReader& body, Metadata& metadata) noexcept {
   Record change{.type = RecordType::create, .ino = file.ino, .name = {name.data(), file.name_length}};
   DAXSIM_TRY_VOID(metadata.apply(change));
   change = {.type = RecordType::size, .ino = file.ino, .bytes = file.size};
+  DAXSIM_TRY_VOID(metadata.apply(change));
+  change = {.type = RecordType::volume, .ino = file.ino, .volume = file.volume};
   DAXSIM_TRY_VOID(metadata.apply(change));
   for (std::uint64_t left = file.extents; left != 0; --left) {
     ExtentRecord extent;
@@ -163,14 +167,54 @@ Result<void> write_root(Attachment& device, std::uint64_t number) noexcept {
   return device.write(kRootOffset, bytes_of(word));
 }
 
-// Errors: those of LinearFs::mount.
-Result<Geometry> read_super(Attachment& device) noexcept {
+Result<void> fence_all(Volumes volumes) noexcept {
+  for (Attachment* const volume : volumes) {
+    DAXSIM_TRY_VOID(volume->fence());
+  }
+  return {};
+}
+
+std::uint64_t random_id() {
+  std::random_device random;
+  return std::uint64_t{random()} << 32 | random();
+}
+
+std::uint64_t volume_record_offset(std::uint32_t volume) noexcept {
+  return kVolumesOffset + volume * sizeof(VolumeRecord);
+}
+
+// The pages of a volume, which says itself that it belongs to volume 0.
+// Errors: those of Journal::load.
+Result<std::uint64_t> read_volume(Volumes volumes, std::uint32_t number) noexcept {
+  VolumeRecord named;
+  VolumeRecord found;
+  Attachment& volume = *volumes[number];
+  DAXSIM_TRY_VOID(volumes[0]->read(volume_record_offset(number), bytes_of(named)));
+  if (named.magic != kVolumeMagic || named.crc != crc_of(named) || named.volume != number || named.blocks == 0) {
+    return Errno::euclean;
+  }
+  if (volume.size() < kPageSize) {
+    return Errno::enodev;
+  }
+  DAXSIM_TRY_VOID(volume.read(0, bytes_of(found)));
+  if (std::memcmp(&named, &found, sizeof(named)) != 0) {
+    return Errno::enodev;
+  }
+  if (named.blocks > volume.pages()) {
+    return Errno::euclean;
+  }
+  return std::uint64_t{named.blocks};
+}
+
+// Errors: those of Journal::load.
+Result<Geometry> read_super(Volumes volumes, std::uint64_t magic) noexcept {
   SuperRecord super;
+  Attachment& device = *volumes[0];
   if (device.size() < kPageSize) {
     return Errno::einval;
   }
   DAXSIM_TRY_VOID(device.read(0, bytes_of(super)));
-  if (super.magic != kSuperMagic) {
+  if (super.magic != magic) {
     return Errno::einval;
   }
   if (super.version != kVersion) {
@@ -179,16 +223,34 @@ Result<Geometry> read_super(Attachment& device) noexcept {
   if (super.crc != crc_of(super) || super.blocks > device.pages() || super.files == 0) {
     return Errno::euclean;
   }
-  const auto geometry = Geometry::make(super.blocks, super.files);
+  Geometry::Blocks blocks{super.blocks};
+  for (std::uint32_t volume = 1; volume < volumes.size(); ++volume) {
+    DAXSIM_TRY(blocks[volume], read_volume(volumes, volume));
+  }
+  const auto geometry = Geometry::make(blocks, super.files);
   return geometry.ok() ? geometry : Result<Geometry>(Errno::euclean);
 }
 
 }  // namespace
 
-Result<void> Journal::format(Attachment& device, const Geometry& geometry) {
+Result<void> Journal::format(Volumes volumes, const Geometry& geometry, std::uint64_t magic) {
   // Nothing is mountable until the super record, which is one cache line, comes last.
-  DAXSIM_TRY_VOID(device.zero({0, kPageSize}));
-  DAXSIM_TRY_VOID(device.fence());
+  Attachment& device = *volumes[0];
+  for (Attachment* const volume : volumes) {
+    DAXSIM_TRY_VOID(volume->zero({0, kPageSize}));
+    DAXSIM_TRY_VOID(volume->fence());
+  }
+  const std::uint64_t id = volumes.size() == 1 ? 0 : random_id();
+  for (std::uint32_t number = 1; number < volumes.size(); ++number) {
+    VolumeRecord record{};
+    record.magic = kVolumeMagic;
+    record.id = id;
+    record.blocks = geometry.blocks[number];
+    record.volume = number;
+    record.crc = crc_of(record);
+    DAXSIM_TRY_VOID(volumes[number]->write(0, bytes_of(record)));
+    DAXSIM_TRY_VOID(device.write(volume_record_offset(number), bytes_of(record)));
+  }
   CheckpointHeader header{};
   for (std::uint64_t slot = 0; slot < kSlots; ++slot) {
     DAXSIM_TRY_VOID(device.zero({geometry.checkpoint_offset(slot), kPageSize}));
@@ -200,27 +262,28 @@ Result<void> Journal::format(Attachment& device, const Geometry& geometry) {
   header.crc = crc_of(header);
   DAXSIM_TRY_VOID(device.write(geometry.checkpoint_offset(0), bytes_of(header)));
   DAXSIM_TRY_VOID(write_root(device, 0));
-  DAXSIM_TRY_VOID(device.fence());
+  DAXSIM_TRY_VOID(fence_all(volumes));
   SuperRecord super{};
-  super.magic = kSuperMagic;
+  super.magic = magic;
   super.version = kVersion;
-  super.blocks = geometry.blocks;
+  super.blocks = geometry.blocks[0];
   super.files = geometry.files;
   super.crc = crc_of(super);
   DAXSIM_TRY_VOID(device.write(0, bytes_of(super)));
   return device.fence();
 }
 
-Journal::Journal(Attachment& device, Arena& arena, const Geometry& geometry)
-    : device_(device),
+Journal::Journal(Volumes volumes, Arena& arena, const Geometry& geometry)
+    : volumes_(volumes),
+      device_(*volumes[0]),
       arena_(arena),
       geometry_(geometry),
       transaction_(std::min<std::uint64_t>(geometry.log_bytes(), kMostTransactionBytes)),
       staging_(kStagingBytes) {}
 
-Result<std::unique_ptr<Journal>> Journal::load(Attachment& device, Arena& arena) {
-  DAXSIM_TRY(const Geometry geometry, read_super(device));
-  std::unique_ptr<Journal> journal(new Journal(device, arena, geometry));
+Result<std::unique_ptr<Journal>> Journal::load(Volumes volumes, std::uint64_t magic, Arena& arena) {
+  DAXSIM_TRY(const Geometry geometry, read_super(volumes, magic));
+  std::unique_ptr<Journal> journal(new Journal(volumes, arena, geometry));
   DAXSIM_TRY_VOID(journal->choose_slot());
   return journal;
 }
@@ -357,7 +420,7 @@ Result<void> Journal::append_to_log() noexcept {
   header.crc = crc.value();
   std::memcpy(transaction_.data(), &header, sizeof(header));
   // What the records refer to must be durable before they are: zeroed blocks, written data.
-  DAXSIM_TRY_VOID(device_.fence());
+  DAXSIM_TRY_VOID(fence());
   DAXSIM_TRY_VOID(
       device_.write(geometry_.log_offset(number_ % kSlots) + log_used_, std::span(transaction_).first(bytes)));
   DAXSIM_TRY_VOID(device_.fence());
@@ -365,9 +428,11 @@ Result<void> Journal::append_to_log() noexcept {
   return {};
 }
 
+Result<void> Journal::fence() noexcept { return fence_all(volumes_); }
+
 Result<void> Journal::commit() noexcept {
   if (!is_dirty()) {
-    return device_.fence();
+    return fence();
   }
   if (log_used_ + sizeof(CommitHeader) + used_ > geometry_.log_bytes()) {
     return checkpoint();
@@ -396,16 +461,18 @@ Result<void> Journal::checkpoint() noexcept {
   header.crc = crc_of(header);
   DAXSIM_TRY_VOID(device_.write(offset, bytes_of(header)));
   // The checkpoint, and the blocks it refers to, before its name; its name before anything that relies on it.
-  DAXSIM_TRY_VOID(device_.fence());
+  DAXSIM_TRY_VOID(fence());
   DAXSIM_TRY_VOID(write_root(device_, number));
   DAXSIM_TRY_VOID(device_.fence());
   committed_ = header.sequence;
   number_ = number;
   log_used_ = 0;
   used_ = 0;
-  metadata_->space().checkpointed();
+  for (Space& space : metadata_->spaces()) {
+    space.checkpointed();
+  }
   return {};
 }
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

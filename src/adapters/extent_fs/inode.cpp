@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "adapters/linear/inode.hpp"
+#include "adapters/extent_fs/inode.hpp"
 
 #include <algorithm>
 #include <array>
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 namespace {
 
 constexpr ByteRange bytes_of(PageRange pages) noexcept { return {byte_of(pages.first), pages.pages << kPageShift}; }
@@ -16,6 +16,11 @@ constexpr PageRange pages_behind(std::uint64_t byte) noexcept {
 }
 constexpr bool is_page_aligned(ByteRange bytes) noexcept {
   return bytes.offset % kPageSize == 0 && bytes.length % kPageSize == 0;
+}
+
+// A page of a volume, in one word. No data is on page 0, so no cookie is 0.
+constexpr std::uint64_t cookie_of(std::uint64_t volume, Pgoff page) noexcept {
+  return page.value * kMaxVolumes + volume;
 }
 
 // A device that is gone, or memory that is bad or not what it was, is an I/O error to a system call.
@@ -29,19 +34,19 @@ Result<void> as_io_error(Result<void> result) noexcept {
 
 }  // namespace
 
-LinearInode::LinearInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept
+ExtentInode::ExtentInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept
     : Inode(file_system, file.ino, file_system.system().arena), file_system_(file_system), file_(file) {
   set_size(size);
 }
 
-LinearInode::~LinearInode() {
+ExtentInode::~ExtentInode() {
   dax::evict(file_system_.context(), *this);
   file_system_.closed(file_.ino);
 }
 
 // --- where pages are ---
 
-FileExtent LinearInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept {
+FileExtent ExtentInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept {
   FileExtent answer;
   const Extent* const extent = file_.extents.find(page.value);
   if (extent == nullptr) {
@@ -50,31 +55,32 @@ FileExtent LinearInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept 
   } else {
     answer.kind = extent->state == BlockState::written ? FileExtent::Kind::memory : FileExtent::Kind::unwritten;
     answer.extent = extent->range();
-    answer.device = &file_system_.device();
+    answer.device = &file_system_.device(file_);
     answer.device_page = {extent->at(page.value)};
-    answer.cookie = answer.device_page.value + 1;
+    answer.cookie = cookie_of(file_.volume, answer.device_page);
   }
   answer.pages = {page, std::min(most, answer.extent.end() - page)};
   answer.metadata_dirty = file_system_.journal().is_dirty(file_);
   return answer;
 }
 
-Result<void> LinearInode::make_written_locked(PageRange pages) noexcept {
+Result<void> ExtentInode::make_written_locked(PageRange pages) noexcept {
   Journal& journal = file_system_.journal();
+  Attachment& device = file_system_.device(file_);
   DAXSIM_TRY_VOID(file_system_.begin_change_locked());
   if (const Extent* const extent = file_.extents.find(pages.first.value); extent != nullptr) {
-    DAXSIM_TRY_VOID(file_system_.device().zero(bytes_of({{extent->at(pages.first.value)}, pages.pages})));
+    DAXSIM_TRY_VOID(device.zero(bytes_of({{extent->at(pages.first.value)}, pages.pages})));
     return journal.change({.type = RecordType::set_state, .ino = file_.ino, .pages = pages});
   }
   DAXSIM_TRY(const PageRange run, file_system_.take_blocks_locked(file_, pages));
   // Taken for good by the record; what fails before it leaves them free.
-  journal.metadata().space().untake(run);
-  DAXSIM_TRY_VOID(file_system_.device().zero(bytes_of(run)));
+  journal.metadata().space(file_).untake(run);
+  DAXSIM_TRY_VOID(device.zero(bytes_of(run)));
   return journal.change(
       {.type = RecordType::map, .ino = file_.ino, .pages = {pages.first, run.pages}, .physical = run.first.value});
 }
 
-Result<FileExtent> LinearInode::direct_access(PageRange pages, Access access) noexcept {
+Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) noexcept {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
   if (pages.first.value >= kMaxFilePages) {
     return Errno::efbig;
@@ -93,25 +99,30 @@ Result<FileExtent> LinearInode::direct_access(PageRange pages, Access access) no
   return dax::generic_direct_access(answer);
 }
 
-Result<FileExtent> LinearInode::find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept {
+Result<FileExtent> ExtentInode::find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
-  const Attachment& device = file_system_.device();
-  if (device.state() >= LifeState::disk_gone || cookie - 1 + behind >= device.pages()) {
+  const std::uint64_t volume = cookie % kMaxVolumes;
+  if (volume >= file_system_.volumes().size()) {
+    return Errno::estale;
+  }
+  Attachment& device = *file_system_.volumes()[volume];
+  const Pgoff page{cookie / kMaxVolumes + behind};
+  if (device.state() >= LifeState::disk_gone || page.value >= device.pages()) {
     return Errno::estale;
   }
   return FileExtent{.kind = FileExtent::Kind::memory,
                     .pages = pages,
                     .extent = pages,
-                    .device = &file_system_.device(),
-                    .device_page = {cookie - 1 + behind},
-                    .cookie = cookie + behind};
+                    .device = &device,
+                    .device_page = page,
+                    .cookie = cookie_of(volume, page)};
 }
 
-FaultOutcome LinearInode::fault(FaultRequest& request) noexcept {
+FaultOutcome ExtentInode::fault(FaultRequest& request) noexcept {
   return dax::fault(file_system_.context(), *this, request);
 }
 
-Result<void> LinearInode::fsync_range(ByteRange bytes, Datasync) noexcept {
+Result<void> ExtentInode::fsync_range(ByteRange bytes, Datasync) noexcept {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
   DAXSIM_TRY_VOID(as_io_error(dax::writeback_range(file_system_.context(), mapping(), bytes)));
   const MutexLock guard(file_system_.allocation_lock());
@@ -121,10 +132,29 @@ Result<void> LinearInode::fsync_range(ByteRange bytes, Datasync) noexcept {
   if (!file_system_.context().policy.takes(Step::fence)) {
     return {};
   }
-  return file_system_.device().fence();
+  // The data, and what of the metadata an earlier call has written.
+  Attachment* const of_metadata = file_system_.bdev();
+  if (bdev() != of_metadata) {
+    DAXSIM_TRY_VOID(bdev()->fence());
+  }
+  return of_metadata->fence();
 }
 
-Result<void> LinearInode::change(std::span<const Record> records) noexcept {
+Result<void> ExtentInode::set_volume(std::uint32_t volume) {
+  const ExclusiveLock writing(i_rwsem());
+  const SharedLock thawed(file_system_.freeze_lock());
+  const MutexLock guard(file_system_.allocation_lock());
+  DAXSIM_TRY_VOID(file_system_.begin_change_locked());
+  if (file_.volume == volume) {
+    return {};
+  }
+  if (file_.extents.count() != 0) {
+    return Errno::einval;
+  }
+  return file_system_.journal().change({.type = RecordType::volume, .ino = file_.ino, .volume = volume});
+}
+
+Result<void> ExtentInode::change(std::span<const Record> records) noexcept {
   const MutexLock guard(file_system_.allocation_lock());
   DAXSIM_TRY_VOID(file_system_.begin_change_locked());
   for (const Record& record : records) {
@@ -135,21 +165,21 @@ Result<void> LinearInode::change(std::span<const Record> records) noexcept {
 
 // --- read and write ---
 
-Result<std::uint64_t> LinearInode::read(std::uint64_t offset, std::span<std::byte> to) {
+Result<std::uint64_t> ExtentInode::read(std::uint64_t offset, std::span<std::byte> to) {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
   const SharedLock reading(i_rwsem());
   return dax::read(file_system_.context(), *this, offset, to);
 }
 
-Result<std::uint64_t> LinearInode::write(std::uint64_t offset, std::span<const std::byte> from) {
+Result<std::uint64_t> ExtentInode::write(std::uint64_t offset, std::span<const std::byte> from) {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
   if (from.empty()) {
     return std::uint64_t{0};
   }
-  if (offset >= LinearFs::kMaxFileSize) {
+  if (offset >= kMaxFileSize) {
     return Errno::efbig;
   }
-  from = from.first(std::min<std::uint64_t>(from.size(), LinearFs::kMaxFileSize - offset));
+  from = from.first(std::min<std::uint64_t>(from.size(), kMaxFileSize - offset));
   const ExclusiveLock writing(i_rwsem());
   if (offset > size()) {
     DAXSIM_TRY_VOID(zero_gap(offset));
@@ -161,11 +191,11 @@ Result<std::uint64_t> LinearInode::write(std::uint64_t offset, std::span<const s
   return written;
 }
 
-Result<void> LinearInode::zero_in_place(ByteRange bytes) {
+Result<void> ExtentInode::zero_in_place(ByteRange bytes) {
   return bytes.length == 0 ? Result<void>() : dax::zero_range(file_system_.context(), *this, bytes);
 }
 
-Result<void> LinearInode::zero_gap(std::uint64_t offset) {
+Result<void> ExtentInode::zero_gap(std::uint64_t offset) {
   const SharedLock thawed(file_system_.freeze_lock());
   const ExclusiveLock no_faults(mapping().invalidate_lock());
   const std::uint64_t last_page_end = round_up(size(), kPageSize);
@@ -177,7 +207,7 @@ Result<void> LinearInode::zero_gap(std::uint64_t offset) {
   return {};
 }
 
-Result<void> LinearInode::extend(std::uint64_t bytes) {
+Result<void> ExtentInode::extend(std::uint64_t bytes) {
   const SharedLock thawed(file_system_.freeze_lock());
   const std::array records{Record{.type = RecordType::size, .ino = file_.ino, .bytes = bytes}};
   DAXSIM_TRY_VOID(change(records));
@@ -187,9 +217,9 @@ Result<void> LinearInode::extend(std::uint64_t bytes) {
 
 // --- truncate and fallocate ---
 
-Result<void> LinearInode::truncate(std::uint64_t bytes) {
+Result<void> ExtentInode::truncate(std::uint64_t bytes) {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
-  if (bytes > LinearFs::kMaxFileSize) {
+  if (bytes > kMaxFileSize) {
     return Errno::efbig;
   }
   const ExclusiveLock writing(i_rwsem());
@@ -203,7 +233,7 @@ Result<void> LinearInode::truncate(std::uint64_t bytes) {
 
 // As recorded (oracle, workload f): the whole file is unmapped and the pins are waited for, the pages behind the new end
 // go, and the rest of its last page is zeroed in place.
-Result<void> LinearInode::shrink(std::uint64_t bytes) {
+Result<void> ExtentInode::shrink(std::uint64_t bytes) {
   const dax::Context& context = file_system_.context();
   const PageRange gone = pages_behind(bytes);
   const SharedLock thawed(file_system_.freeze_lock());
@@ -220,13 +250,13 @@ Result<void> LinearInode::shrink(std::uint64_t bytes) {
   return {};
 }
 
-Result<void> LinearInode::fallocate(Fallocate mode, ByteRange bytes) {
+Result<void> ExtentInode::fallocate(Fallocate mode, ByteRange bytes) {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
   const bool moves = mode == Fallocate::collapse_range || mode == Fallocate::insert_range;
   if (bytes.length == 0 || (moves && !is_page_aligned(bytes))) {
     return Errno::einval;
   }
-  if (bytes.offset > LinearFs::kMaxFileSize || bytes.length > LinearFs::kMaxFileSize - bytes.offset) {
+  if (bytes.offset > kMaxFileSize || bytes.length > kMaxFileSize - bytes.offset) {
     return Errno::efbig;
   }
   const ExclusiveLock writing(i_rwsem());
@@ -249,7 +279,7 @@ Result<void> LinearInode::fallocate(Fallocate mode, ByteRange bytes) {
   return extend(bytes.end());
 }
 
-Result<void> LinearInode::change_layout(Fallocate mode, ByteRange bytes) {
+Result<void> ExtentInode::change_layout(Fallocate mode, ByteRange bytes) {
   const SharedLock thawed(file_system_.freeze_lock());
   const ExclusiveLock no_faults(mapping().invalidate_lock());
   switch (mode) {
@@ -266,7 +296,7 @@ Result<void> LinearInode::change_layout(Fallocate mode, ByteRange bytes) {
   }
 }
 
-Result<void> LinearInode::allocate_unwritten(PageRange pages) {
+Result<void> ExtentInode::allocate_unwritten(PageRange pages) {
   while (!pages.empty()) {
     const SharedLock thawed(file_system_.freeze_lock());
     const MutexLock guard(file_system_.allocation_lock());
@@ -276,7 +306,7 @@ Result<void> LinearInode::allocate_unwritten(PageRange pages) {
       Journal& journal = file_system_.journal();
       DAXSIM_TRY_VOID(file_system_.begin_change_locked());
       DAXSIM_TRY(const PageRange run, file_system_.take_blocks_locked(file_, here.pages));
-      journal.metadata().space().untake(run);
+      journal.metadata().space(file_).untake(run);
       DAXSIM_TRY_VOID(journal.change({.type = RecordType::map,
                                       .state = BlockState::unwritten,
                                       .ino = file_.ino,
@@ -289,7 +319,7 @@ Result<void> LinearInode::allocate_unwritten(PageRange pages) {
   return {};
 }
 
-Result<PageRange> LinearInode::zero_edges(ByteRange bytes) {
+Result<PageRange> ExtentInode::zero_edges(ByteRange bytes) {
   const std::uint64_t first = round_up(bytes.offset, kPageSize);
   const std::uint64_t last = round_down(bytes.end(), kPageSize);
   if (first > last) {
@@ -301,7 +331,7 @@ Result<PageRange> LinearInode::zero_edges(ByteRange bytes) {
   return PageRange{page_of(first), page_of(last) - page_of(first)};
 }
 
-Result<void> LinearInode::punch(ByteRange bytes) {
+Result<void> ExtentInode::punch(ByteRange bytes) {
   const dax::Context& context = file_system_.context();
   DAXSIM_TRY_VOID(dax::break_layouts(context, *this, pages_of(bytes)));
   DAXSIM_TRY(const PageRange whole, zero_edges(bytes));
@@ -314,7 +344,7 @@ Result<void> LinearInode::punch(ByteRange bytes) {
 }
 
 // FALLOC_FL_ZERO_RANGE: whole pages become unwritten; holes have got unwritten blocks before.
-Result<void> LinearInode::zero(ByteRange bytes) {
+Result<void> ExtentInode::zero(ByteRange bytes) {
   const dax::Context& context = file_system_.context();
   DAXSIM_TRY_VOID(dax::break_layouts(context, *this, pages_of(bytes)));
   DAXSIM_TRY(const PageRange whole, zero_edges(bytes));
@@ -327,12 +357,12 @@ Result<void> LinearInode::zero(ByteRange bytes) {
   return {};
 }
 
-std::uint64_t LinearInode::end_of_blocks() noexcept {
+std::uint64_t ExtentInode::end_of_blocks() noexcept {
   const MutexLock guard(file_system_.allocation_lock());
   return file_.extents.end();
 }
 
-Result<void> LinearInode::detach(Pgoff first) {
+Result<void> ExtentInode::detach(Pgoff first) {
   const dax::Context& context = file_system_.context();
   const PageRange moved{first, kMaxFilePages - first.value};
   DAXSIM_TRY_VOID(dax::break_layouts(context, *this, moved));
@@ -340,7 +370,7 @@ Result<void> LinearInode::detach(Pgoff first) {
   return dax::truncate_pages(context, *this, moved);
 }
 
-Result<void> LinearInode::collapse(ByteRange bytes) {
+Result<void> ExtentInode::collapse(ByteRange bytes) {
   if (bytes.end() >= size()) {
     return Errno::einval;
   }
@@ -357,12 +387,12 @@ Result<void> LinearInode::collapse(ByteRange bytes) {
   return {};
 }
 
-Result<void> LinearInode::insert(ByteRange bytes) {
+Result<void> ExtentInode::insert(ByteRange bytes) {
   if (bytes.offset >= size()) {
     return Errno::einval;
   }
   const PageRange pages = pages_of(bytes);
-  if (bytes.length > LinearFs::kMaxFileSize - size() || pages.pages > kMaxFilePages - end_of_blocks()) {
+  if (bytes.length > kMaxFileSize - size() || pages.pages > kMaxFilePages - end_of_blocks()) {
     return Errno::efbig;
   }
   DAXSIM_TRY_VOID(detach(page_of(bytes.offset)));
@@ -376,5 +406,5 @@ Result<void> LinearInode::insert(ByteRange bytes) {
   return {};
 }
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "adapters/linear/space.hpp"
+#include "adapters/extent_fs/space.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -9,7 +9,7 @@
 
 #include "daxsim/test_support/must.hpp"
 
-namespace daxsim::linear {
+namespace daxsim::extent_fs {
 namespace {
 
 TEST(Space, BeginsFreeBehindTheMetadata) {
@@ -150,4 +150,4 @@ RC_GTEST_PROP(Space, AgreesWithAMapOfPages, ()) {
 }
 
 }  // namespace
-}  // namespace daxsim::linear
+}  // namespace daxsim::extent_fs

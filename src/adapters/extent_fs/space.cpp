@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "adapters/linear/space.hpp"
+#include "adapters/extent_fs/space.hpp"
 
 #include <algorithm>
 #include <bit>
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 namespace {
 
 constexpr std::uint64_t kWordBits = 64;
@@ -200,5 +200,5 @@ void Space::checkpointed() noexcept {
   std::swap(deferred_[0], deferred_[1]);
 }
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

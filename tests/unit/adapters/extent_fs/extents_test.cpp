@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "adapters/linear/extents.hpp"
+#include "adapters/extent_fs/extents.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -8,7 +8,7 @@
 #include <set>
 #include <string>
 
-namespace daxsim::linear {
+namespace daxsim::extent_fs {
 namespace {
 
 struct Block {
@@ -198,4 +198,4 @@ RC_GTEST_PROP(ExtentTree, AgreesWithAMapOfPages, ()) {
 }
 
 }  // namespace
-}  // namespace daxsim::linear
+}  // namespace daxsim::extent_fs

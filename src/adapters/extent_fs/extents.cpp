@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "adapters/linear/extents.hpp"
+#include "adapters/extent_fs/extents.hpp"
 
 #include <limits>
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 
 Extent* ExtentTree::make(std::uint64_t logical, std::uint64_t physical, std::uint64_t pages,
                          BlockState state) noexcept {
@@ -161,5 +161,5 @@ void ExtentTree::clear() noexcept {
   extents_.clear_and_dispose([this](Extent* extent) { drop(*extent); });
 }
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

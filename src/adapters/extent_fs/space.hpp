@@ -19,7 +19,7 @@
 #include "daxsim/base/units.hpp"
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 
 class Space {
  public:
@@ -83,5 +83,5 @@ class Space {
   std::uint64_t next_group_ = 0;      // where the search for a free group begins
 };
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

@@ -8,14 +8,14 @@
 #include <span>
 #include <string_view>
 
-#include "adapters/linear/definitions.hpp"
-#include "adapters/linear/extents.hpp"
+#include "adapters/extent_fs/definitions.hpp"
+#include "adapters/extent_fs/extents.hpp"
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/units.hpp"
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 
 enum class RecordType : std::uint8_t {
   create = 1,       // ino, name
@@ -28,6 +28,7 @@ enum class RecordType : std::uint8_t {
   unmap = 8,        // ino, pages: become a hole, their blocks are free
   shift_up = 9,     // ino, pages: everything from pages.first on moves up by pages.pages
   shift_down = 10,  // ino, pages, a hole: everything behind it moves down onto it
+  volume = 11,      // ino, which has no extents, volume: where those to come are
 };
 
 struct Record {
@@ -38,6 +39,7 @@ struct Record {
   std::uint64_t bytes = 0;
   PageRange pages{};
   std::uint64_t physical = 0;
+  std::uint64_t volume = 0;
 };
 
 // Bytes in the log, a multiple of 8.
@@ -48,5 +50,5 @@ void encode(const Record& record, std::span<std::byte> to) noexcept;
 // Takes one record from the front of `from`; its name points into `from`. Errors: Errno::euclean.
 Result<Record> decode(std::span<const std::byte>& from) noexcept;
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "adapters/linear/definitions.hpp"
+#include "adapters/extent_fs/definitions.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 namespace {
 
 constexpr std::uint64_t kMaxBlocks = std::uint64_t{1} << 32;
@@ -18,20 +19,24 @@ constexpr std::uint64_t kMostLog = 256;
 
 }  // namespace
 
-Result<Geometry> Geometry::make(std::uint64_t blocks, std::uint32_t files) noexcept {
-  if (blocks > kMaxBlocks || files > LinearFs::kMaxFiles) {
+Result<Geometry> Geometry::make(const Blocks& blocks, std::uint32_t files) noexcept {
+  const auto is_too_large = [](std::uint64_t pages) { return pages > kMaxBlocks; };
+  const auto is_too_small = [](std::uint64_t pages) { return pages != 0 && pages < 1 + kLeastData; };
+  if (std::ranges::any_of(blocks, is_too_large) || std::ranges::any_of(blocks, is_too_small) || files > kMaxFiles) {
     return Errno::einval;
   }
   Geometry geometry;
   geometry.blocks = blocks;
   geometry.files = files != 0 ? files
-                              : static_cast<std::uint32_t>(
-                                    std::clamp<std::uint64_t>(blocks / kBlocksPerFile, kLeastFiles, kMostDefaultFiles));
-  geometry.checkpoint_pages = pages_for(
-      sizeof(CheckpointHeader) + geometry.files * (sizeof(FileRecord) + kMaxName + 1) + blocks * sizeof(ExtentRecord));
-  geometry.log_pages = std::clamp(blocks / kBlocksPerLogPage, kLeastLog, kMostLog);
+                              : static_cast<std::uint32_t>(std::clamp<std::uint64_t>(blocks[0] / kBlocksPerFile,
+                                                                                     kLeastFiles, kMostDefaultFiles));
+  const std::uint64_t all_blocks = std::accumulate(blocks.begin(), blocks.end(), std::uint64_t{0});
+  geometry.checkpoint_pages =
+      pages_for(sizeof(CheckpointHeader) + geometry.files * (sizeof(FileRecord) + kMaxName + 1) +
+                all_blocks * sizeof(ExtentRecord));
+  geometry.log_pages = std::clamp(blocks[0] / kBlocksPerLogPage, kLeastLog, kMostLog);
   geometry.first_data = 1 + kSlots * (geometry.checkpoint_pages + geometry.log_pages);
-  if (geometry.first_data + kLeastData > blocks) {
+  if (geometry.first_data + kLeastData > blocks[0]) {
     return Errno::einval;
   }
   return geometry;
@@ -55,5 +60,5 @@ Result<std::string_view> parse_name(std::string_view path) noexcept {
   return path;
 }
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "adapters/linear/metadata.hpp"
+#include "adapters/extent_fs/metadata.hpp"
 
 #include <algorithm>
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 namespace {
 
 // Whether file pages are ones that a file can have.
@@ -20,12 +20,18 @@ void File::set_name(std::string_view name) noexcept {
 }
 
 Result<std::unique_ptr<Metadata>> Metadata::create(Arena& arena, const Geometry& geometry) {
-  DAXSIM_TRY(Space space, Space::create(geometry.blocks, geometry.first_data));
-  return std::unique_ptr<Metadata>(new Metadata(arena, geometry, std::move(space)));
+  std::vector<Space> spaces;
+  for (const std::uint64_t blocks : geometry.blocks) {
+    if (blocks != 0) {
+      DAXSIM_TRY(Space space, Space::create(blocks, spaces.empty() ? geometry.first_data : 1));
+      spaces.push_back(std::move(space));
+    }
+  }
+  return std::unique_ptr<Metadata>(new Metadata(arena, geometry, std::move(spaces)));
 }
 
-Metadata::Metadata(Arena& arena, const Geometry& geometry, Space space)
-    : arena_(arena), blocks_(geometry.blocks), space_(std::move(space)), by_ino_(std::size_t{geometry.files} + 1) {}
+Metadata::Metadata(Arena& arena, const Geometry& geometry, std::vector<Space> spaces)
+    : arena_(arena), spaces_(std::move(spaces)), by_ino_(std::size_t{geometry.files} + 1) {}
 
 Metadata::~Metadata() {
   directory_.clear();
@@ -86,7 +92,8 @@ Result<void> Metadata::create_file(const Record& record) noexcept {
 
 Result<void> Metadata::release(File& file) noexcept {
   // Splits nothing, so it cannot run out of memory.
-  DAXSIM_TRY_VOID(file.extents.remove({{0}, kMaxFilePages}, [this](PageRange freed) { space_.defer(freed); }));
+  DAXSIM_TRY_VOID(
+      file.extents.remove({{0}, kMaxFilePages}, [&space = space(file)](PageRange freed) { space.defer(freed); }));
   by_ino_[file.ino] = nullptr;
   lowest_free_ = std::min(lowest_free_, file.ino);
   --files_;
@@ -103,6 +110,7 @@ Result<void> Metadata::apply(const Record& record) noexcept {
     return Errno::euclean;
   }
   ExtentTree& extents = file->extents;
+  Space& space = this->space(*file);
   const PageRange pages = record.pages;
   switch (record.type) {
     case RecordType::create:
@@ -129,7 +137,7 @@ Result<void> Metadata::apply(const Record& record) noexcept {
       return file->name().empty() ? release(*file) : Result<void>(Errno::euclean);
 
     case RecordType::size:
-      if (record.bytes > LinearFs::kMaxFileSize) {
+      if (record.bytes > kMaxFileSize) {
         return Errno::euclean;
       }
       file->size = record.bytes;
@@ -137,12 +145,12 @@ Result<void> Metadata::apply(const Record& record) noexcept {
 
     case RecordType::map: {
       const PageRange run{{record.physical}, pages.pages};
-      if (!is_inside_file(pages) || pages.pages > blocks_ || !extents.is_hole(pages) || !space_.take(run)) {
+      if (!is_inside_file(pages) || !extents.is_hole(pages) || !space.take(run)) {
         return Errno::euclean;
       }
       auto inserted = extents.insert(pages, record.physical, record.state);
       if (!inserted.ok()) {
-        space_.untake(run);
+        space.untake(run);
       }
       return inserted;
     }
@@ -151,7 +159,7 @@ Result<void> Metadata::apply(const Record& record) noexcept {
       return is_inside_file(pages) ? extents.set_state(pages, record.state) : Result<void>(Errno::euclean);
 
     case RecordType::unmap:
-      return is_inside_file(pages) ? extents.remove(pages, [this](PageRange freed) { space_.defer(freed); })
+      return is_inside_file(pages) ? extents.remove(pages, [&space](PageRange freed) { space.defer(freed); })
                                    : Result<void>(Errno::euclean);
 
     case RecordType::shift_up:
@@ -166,9 +174,16 @@ Result<void> Metadata::apply(const Record& record) noexcept {
       }
       extents.shift_down(pages.end().value, pages.pages);
       return {};
+
+    case RecordType::volume:
+      if (record.volume >= spaces_.size() || extents.count() != 0) {
+        return Errno::euclean;
+      }
+      file->volume = static_cast<std::uint32_t>(record.volume);
+      return {};
   }
   return Errno::euclean;
 }
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

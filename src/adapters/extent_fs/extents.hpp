@@ -16,7 +16,7 @@
 #include "daxsim/base/units.hpp"
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 
 enum class BlockState : std::uint8_t {
   written,    // holds data
@@ -107,5 +107,5 @@ class ExtentTree {
   std::uint64_t mapped_pages_ = 0;
 };
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

@@ -1,35 +1,39 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// LinearInode: one file of LinearFs in core. Its extents are in File, under the file system's allocation lock.
+// ExtentInode: one file in core. Its extents are in File, under the file system's allocation lock.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
-#include "adapters/linear/file_system.hpp"
-#include "adapters/linear/metadata.hpp"
+#include "adapters/extent_fs/file_system.hpp"
+#include "adapters/extent_fs/metadata.hpp"
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/vfs/inode.hpp"
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 
-class LinearInode final : public Inode {
+class ExtentInode final : public Inode {
  public:
-  LinearInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept;
-  ~LinearInode() override;
+  ExtentInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept;
+  ~ExtentInode() override;
 
   Result<FileExtent> direct_access(PageRange pages, Access access) noexcept override;
   Result<FileExtent> find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept override;
   FaultOutcome fault(FaultRequest& request) noexcept override;
-  [[nodiscard]] bool is_synchronous() const noexcept override {
-    return file_system_.device().capabilities().synchronous;
-  }
+  [[nodiscard]] Attachment* bdev() const noexcept override { return &file_system_.device(file_); }
+  [[nodiscard]] bool is_synchronous() const noexcept override { return bdev()->capabilities().synchronous; }
   Result<void> fsync_range(ByteRange bytes, Datasync datasync) noexcept override;
   Result<std::uint64_t> read(std::uint64_t offset, std::span<std::byte> to) override;
   Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) override;
   Result<void> truncate(std::uint64_t bytes) override;
   Result<void> fallocate(Fallocate mode, ByteRange bytes) override;
+
+  // Where the blocks to come are; the one where they are is always good.
+  // Errors: Errno::einval (it has blocks elsewhere), Errno::eio, Errno::eshutdown.
+  Result<void> set_volume(std::uint32_t volume);
+  [[nodiscard]] const FileSystem& file_system() const noexcept { return file_system_; }
 
  private:
   // What `page` is now; the answer's pages are [page, page + most) at most.
@@ -67,5 +71,5 @@ class LinearInode final : public Inode {
   File& file_;
 };
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is on the device: docs/linear-format.md tells it in words. Little-endian, every record with a CRC-32C.
+// What is on the devices: docs/linear-format.md and docs/realtime-format.md tell it in words. Little-endian, every record
+// with a CRC-32C.
 //
-//   page 0     SuperRecord at byte 0, the root word at byte kRootOffset
+//   page 0     SuperRecord at byte 0, the root word at byte kRootOffset, VolumeRecords from kVolumesOffset on
 //   slot 0     checkpoint area, then log area
 //   slot 1     checkpoint area, then log area
 //   data       to the end
+//
+// That is volume 0. Every other volume is a VolumeRecord at byte 0 of its page 0, and data to the end.
 //
 // The root word names the newest checkpoint; the slot of checkpoint n is n mod 2. A checkpoint is a CheckpointHeader and
 // `files` times {FileRecord, name padded to 8 bytes, `extents` times ExtentRecord}. A log is a row of commits, each a
 // CommitHeader and LogRecords (with their names, padded to 8 bytes).
 #pragma once
 
+#include <array>
 #include <boost/crc.hpp>
 #include <boost/endian/arithmetic.hpp>
 #include <cstddef>
@@ -20,26 +24,33 @@
 #include <string_view>
 #include <type_traits>
 
-#include "daxsim/adapters/linear.hpp"
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/units.hpp"
+#include "daxsim/device/attachment.hpp"
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 
 using Le32 = boost::endian::little_uint32_t;
 using Le64 = boost::endian::little_uint64_t;
 using Le16 = boost::endian::little_uint16_t;
 
-inline constexpr std::uint64_t kSuperMagic = 0x3152414e494c5844;       // "DXLINAR1"
+inline constexpr std::uint64_t kVolumeMagic = 0x314d554c4f565844;      // "DXVOLUM1"
 inline constexpr std::uint64_t kCheckpointMagic = 0x544e494f504b4843;  // "CHKPOINT"
 inline constexpr std::uint32_t kCommitMagic = 0x544d4d43;              // "CMMT"
 inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint64_t kVolumesOffset = 256;
 inline constexpr std::uint64_t kRootOffset = 512;
 inline constexpr std::uint32_t kSlots = 2;
-inline constexpr std::uint64_t kMaxFilePages = LinearFs::kMaxFileSize >> kPageShift;
+inline constexpr std::uint32_t kMaxFiles = std::uint32_t{1} << 20;
+inline constexpr std::uint64_t kMaxFileSize = std::uint64_t{1} << 44;
+inline constexpr std::uint64_t kMaxFilePages = kMaxFileSize >> kPageShift;
 inline constexpr std::size_t kMaxName = 255;
+inline constexpr std::uint32_t kMaxVolumes = 2;
+
+// The devices of a file system, 1 to kMaxVolumes, by volume. Metadata is on volume 0.
+using Volumes = std::span<Attachment* const>;
 
 struct SuperRecord {
   Le64 magic;
@@ -50,6 +61,17 @@ struct SuperRecord {
   Le32 zero;
 };
 static_assert(sizeof(SuperRecord) == 32);
+
+// Names one volume of one file system: the same record is on the volume and on volume 0.
+struct VolumeRecord {
+  Le64 magic;
+  Le64 id;  // of the file system, random
+  Le64 blocks;
+  Le32 volume;
+  Le32 crc;  // of the record, with this field zero
+};
+static_assert(sizeof(VolumeRecord) == 32);
+static_assert(kVolumesOffset + kMaxVolumes * sizeof(VolumeRecord) <= kRootOffset);
 
 struct CheckpointHeader {
   Le64 magic;
@@ -68,7 +90,7 @@ struct FileRecord {
   Le64 extents;
   Le32 ino;
   Le16 name_length;  // 0: unlinked, to be freed at mount
-  Le16 zero;
+  Le16 volume;       // that its extents are on
 };
 static_assert(sizeof(FileRecord) == 24);
 
@@ -96,7 +118,7 @@ struct LogRecord {
   std::uint8_t name_length;  // create, rename: the name follows
   std::uint8_t zero;
   Le32 ino;
-  Le64 a;  // size: bytes; others: first page
+  Le64 a;  // size: bytes; volume: its number; others: first page
   Le64 b;  // pages
   Le64 c;  // map: first device page
 };
@@ -156,16 +178,19 @@ class RootWord {
   }
 };
 
-// Where everything is; follows from the device's size and the number of files alone.
+// Where everything is; follows from the sizes of the volumes and the number of files alone.
 struct Geometry {
-  std::uint64_t blocks = 0;
+  // Pages of each volume; 0: there is no such volume.
+  using Blocks = std::array<std::uint64_t, kMaxVolumes>;
+
+  Blocks blocks{};
   std::uint32_t files = 0;
   std::uint64_t checkpoint_pages = 0;  // of each slot: every file and one extent for each block fit
   std::uint64_t log_pages = 0;         // of each slot
-  std::uint64_t first_data = 0;
+  std::uint64_t first_data = 0;        // of volume 0; that of the others is 1
 
-  // Errors: Errno::einval (files out of range; too few blocks for 16 of data, or too many).
-  static Result<Geometry> make(std::uint64_t blocks, std::uint32_t files) noexcept;
+  // Errors: Errno::einval (files out of range; too few blocks on a volume for 16 of data, or too many).
+  static Result<Geometry> make(const Blocks& blocks, std::uint32_t files) noexcept;
 
   [[nodiscard]] std::uint64_t checkpoint_offset(std::uint64_t slot) const noexcept {
     return (1 + slot * (checkpoint_pages + log_pages)) << kPageShift;
@@ -182,5 +207,5 @@ bool is_valid_name(std::string_view name) noexcept;
 // Drops one leading '/'. Errors: Errno::einval (bad name), Errno::enametoolong.
 Result<std::string_view> parse_name(std::string_view path) noexcept;
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

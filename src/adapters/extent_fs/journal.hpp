@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Journal: how the metadata gets to the device and back. Players: the running transaction (a buffer of records, in
+// Journal: how the metadata gets to volume 0 and back. Players: the running transaction (a buffer of records, in
 // memory), the log (committed transactions, on the device), two checkpoints (all metadata, on the device).
 //
 // 1. A change makes sure of room (has_room), applies its records to Metadata and appends them to the running transaction.
-// 2. commit() makes the running transaction durable: fence (zeroed blocks and data come first), write to the log, fence.
+// 2. commit() makes the running transaction durable: fence all volumes (zeroed blocks and data come first), write to the
+//    log, fence.
 // 3. When the log is full, or space runs out while freed blocks wait for it, checkpoint() writes all metadata into the
 //    slot that is not in use, fences, names that slot in the root word by one 8-byte store, and fences.
 // 4. load() reads the checkpoint that the root word names, or the other when it is damaged, and applies its log.
@@ -18,24 +19,25 @@
 #include <span>
 #include <vector>
 
-#include "adapters/linear/definitions.hpp"
-#include "adapters/linear/metadata.hpp"
-#include "adapters/linear/records.hpp"
+#include "adapters/extent_fs/definitions.hpp"
+#include "adapters/extent_fs/metadata.hpp"
+#include "adapters/extent_fs/records.hpp"
 #include "daxsim/base/arena.hpp"
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/device/attachment.hpp"
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 
 class Journal {
  public:
-  // Writes an empty file system. Errors: those of LinearFs::mkfs but ebusy.
-  static Result<void> format(Attachment& device, const Geometry& geometry);
+  // Writes an empty file system of the kind that `magic` names. Errors: those of LinearFs::mkfs but ebusy.
+  static Result<void> format(Volumes volumes, const Geometry& geometry, std::uint64_t magic);
   // Brings the newest complete state back; the caller goes on with release_orphans() and checkpoint().
-  // Errors: those of LinearFs::mount but ebusy.
-  static Result<std::unique_ptr<Journal>> load(Attachment& device, Arena& arena);
+  // `volumes` outlives the journal. Errors: those of LinearFs::mount but ebusy, Errno::enodev (a volume belongs to another
+  // file system).
+  static Result<std::unique_ptr<Journal>> load(Volumes volumes, std::uint64_t magic, Arena& arena);
 
   [[nodiscard]] Metadata& metadata() noexcept { return *metadata_; }
 
@@ -57,19 +59,22 @@ class Journal {
   // Errors: those of Attachment::write and fence.
   Result<void> commit() noexcept;
   Result<void> checkpoint() noexcept;
+  // Fences all volumes.
+  Result<void> fence() noexcept;
 
   // Frees the files that have no name. Errors: as commit, Errno::enomem.
   Result<void> release_orphans() noexcept;
 
  private:
-  Journal(Attachment& device, Arena& arena, const Geometry& geometry);
+  Journal(Volumes volumes, Arena& arena, const Geometry& geometry);
   Result<void> choose_slot();
   Result<void> load_slot(std::uint64_t slot);
   Result<void> load_files(const CheckpointHeader& header, std::uint64_t slot);
   Result<void> replay_log(std::uint64_t slot);
   Result<void> append_to_log() noexcept;
 
-  Attachment& device_;
+  const Volumes volumes_;
+  Attachment& device_;  // volume 0
   Arena& arena_;
   const Geometry geometry_;
   std::unique_ptr<Metadata> metadata_;
@@ -82,5 +87,5 @@ class Journal {
   std::vector<std::byte> staging_;      // checkpoints pass through here
 };
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

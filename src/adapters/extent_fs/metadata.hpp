@@ -4,27 +4,29 @@
 //
 // Memory comes from the arena; nothing here allocates elsewhere after create(). Threads: the caller's lock.
 //
-// I1 No device page belongs to two files, nor to a file and the free space.
+// I1 No page of a volume belongs to two files, nor to a file and the free space.
 // I2 Names are unique; a file without a name is unlinked and waits for its last close.
 // I3 apply() does all of a record or nothing.
+// I4 All extents of a file are on one volume.
 #pragma once
 
+#include <atomic>
 #include <boost/intrusive/set.hpp>
 #include <cstdint>
 #include <memory>
 #include <string_view>
 #include <vector>
 
-#include "adapters/linear/definitions.hpp"
-#include "adapters/linear/extents.hpp"
-#include "adapters/linear/records.hpp"
-#include "adapters/linear/space.hpp"
+#include "adapters/extent_fs/definitions.hpp"
+#include "adapters/extent_fs/extents.hpp"
+#include "adapters/extent_fs/records.hpp"
+#include "adapters/extent_fs/space.hpp"
 #include "daxsim/base/arena.hpp"
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 
 DAXSIM_BEGIN
-namespace linear {
+namespace extent_fs {
 
 // One file, as long as it exists on the device.
 struct File : boost::intrusive::set_base_hook<> {
@@ -37,7 +39,8 @@ struct File : boost::intrusive::set_base_hook<> {
   std::uint8_t name_length = 0;
   char name_bytes[kMaxName] = {};
   std::uint64_t size = 0;
-  std::uint64_t changed_in = 0;  // sequence of the commit that has, or will have, its last change
+  std::atomic<std::uint32_t> volume{0};  // changes while there are no extents; may be read without the lock
+  std::uint64_t changed_in = 0;          // sequence of the commit that has, or will have, its last change
   ExtentTree extents;
 };
 
@@ -58,7 +61,8 @@ class Metadata {
   [[nodiscard]] std::uint32_t files() const noexcept { return files_; }
   // Lowest free number. Errors: Errno::enospc.
   [[nodiscard]] Result<std::uint32_t> free_ino() const noexcept;
-  [[nodiscard]] Space& space() noexcept { return space_; }
+  [[nodiscard]] Space& space(const File& file) noexcept { return spaces_[file.volume]; }
+  [[nodiscard]] std::vector<Space>& spaces() noexcept { return spaces_; }
 
   // Errors: Errno::enomem, Errno::euclean (does not fit what is there: only hostile records do not).
   Result<void> apply(const Record& record) noexcept;
@@ -70,18 +74,17 @@ class Metadata {
   };
   using Directory = boost::intrusive::set<File, boost::intrusive::key_of_value<ByName>>;
 
-  Metadata(Arena& arena, const Geometry& geometry, Space space);
+  Metadata(Arena& arena, const Geometry& geometry, std::vector<Space> spaces);
   Result<void> create_file(const Record& record) noexcept;
   Result<void> release(File& file) noexcept;
 
   Arena& arena_;
-  const std::uint64_t blocks_;
-  Space space_;
+  std::vector<Space> spaces_;  // by volume
   std::vector<File*> by_ino_;  // as long as the largest number, from mount on
   Directory directory_;
   std::uint32_t files_ = 0;
   std::uint32_t lowest_free_ = 1;  // no lower number is free
 };
 
-}  // namespace linear
+}  // namespace extent_fs
 DAXSIM_END

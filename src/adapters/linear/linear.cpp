@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <array>
+
+#include "adapters/extent_fs/file_system.hpp"
+#include "daxsim/adapters/linear.hpp"
+
+DAXSIM_BEGIN
+namespace {
+
+constexpr std::uint64_t kMagic = 0x3152414e494c5844;  // "DXLINAR1"
+
+static_assert(LinearFs::kMaxFiles == extent_fs::kMaxFiles && LinearFs::kMaxFileSize == extent_fs::kMaxFileSize);
+
+}  // namespace
+
+Result<void> LinearFs::mkfs(Attachment& device, const Options& options) {
+  return extent_fs::FileSystem::make(std::array{&device}, options.files, kMagic);
+}
+
+Result<std::shared_ptr<SuperBlock>> LinearFs::mount(const dax::Context& context, Attachment& device) {
+  return extent_fs::FileSystem::mount(context, std::array{&device}, kMagic);
+}
+
+DAXSIM_END
