@@ -292,6 +292,7 @@ int matrix(const MatrixOptions& options) {
   table.head(questions);
   for (auto first = cells.begin(); first != cells.end(); first += static_cast<std::ptrdiff_t>(questions.size())) {
     std::vector<const Asked*> row;
+    row.reserve(questions.size());
     for (std::size_t column = 0; column < questions.size(); ++column) {
       row.push_back(&first[static_cast<std::ptrdiff_t>(column)]);
     }
