@@ -8,6 +8,8 @@
 
 DAXSIM_BEGIN
 
+thread_local constinit unsigned EventStream::looking_around = 0;
+
 EventStream::EventStream(const VirtualClock& clock, std::size_t ring_events)
     : clock_(clock),
       capacity_(std::bit_ceil(ring_events)),

@@ -58,6 +58,7 @@ RealPlace real_place(AddressSpace& mapping, PageRange pages) noexcept {
     }
   });
   if (!place.known) {
+    const EventStream::LookingAround quiet;
     const Result<FileExtent> extent = mapping.host().direct_access(pages, Access::read);
     if (extent.ok() && extent->kind == FileExtent::Kind::memory) {
       place = {.first = extent->memory.pfn, .pages = extent->pages.pages, .known = true};
@@ -329,6 +330,7 @@ void Detectors::audit_file(SuperBlock& super_block, Inode& inode) {
     if (writable_under_clean_entry(mapping, pages)) {
       report(FindingKind::clean_entry_with_writable_pte, here, inode.number(), pages.first);
     }
+    const EventStream::LookingAround quiet;
     const Result<FileExtent> place = inode.direct_access(pages, Access::read);
     if (!place.ok() || place->kind != FileExtent::Kind::memory) {
       continue;

@@ -126,13 +126,23 @@ class EventObserver {
 
 class EventStream {
  public:
+  // While one lives, what this thread does is an observer's looking around and no event of the machine: only findings are
+  // emitted.
+  class LookingAround {
+   public:
+    LookingAround() noexcept { ++looking_around; }
+    ~LookingAround() { --looking_around; }
+    LookingAround(const LookingAround&) = delete;
+    LookingAround& operator=(const LookingAround&) = delete;
+  };
+
   static constexpr unsigned kMaxObservers = 8;
 
   // `ring_events` is rounded up to a power of two; the ring is allocated here, once.
   EventStream(const VirtualClock& clock, std::size_t ring_events);
   ~EventStream();
 
-  // Returns the event's id. Allowed in the fault path. Inlined, so that an event is made in the ring where it stays.
+  // Returns the event's id, 0 when it was only looking around. Allowed in the fault path. Inlined, so that an event is made in the ring where it stays.
   [[gnu::always_inline]] std::uint64_t emit(Event event) noexcept;
 
   // Errors: Errno::enospc (kMaxObservers are registered).
@@ -148,6 +158,8 @@ class EventStream {
   [[nodiscard]] std::vector<Event> since(std::uint64_t first_id) const;
 
  private:
+  static thread_local constinit unsigned looking_around __attribute__((tls_model("initial-exec")));
+
   static constexpr std::uint64_t kUnfinished = std::uint64_t{1} << 63;
   static constexpr std::size_t kWords = 14;
   // Two cache lines.
@@ -209,6 +221,9 @@ inline std::uint64_t EventStream::take_id() noexcept {
 }
 
 inline std::uint64_t EventStream::emit(Event event) noexcept {
+  if (looking_around != 0 && event.type != EventType::finding) [[unlikely]] {
+    return 0;
+  }
   lock_order::acquiring(LockRank::events);
   lock_order::acquired(LockRank::events);
   event.time_ns = static_cast<std::uint64_t>(clock_.now().count());

@@ -92,14 +92,14 @@ TEST(MatrixMutants, NameDoesNotMatter) {
 // fsync flushes the page behind the dirty one, says yes, and the store is gone. Where every page of a huge one is flushed
 // only the first is missed.
 TEST(MatrixMutants, NextPageLosesStores) {
-  EXPECT_EQ(cell("page-fsync", NextPage()), "lost store");
-  EXPECT_EQ(cell("huge-fsync", NextPage()), "lost store");
-  EXPECT_EQ(cell("two-files", NextPage()), "lost store");
+  EXPECT_EQ(cell("page-fsync", NextPage()), "wrong-device flush, lost store");
+  EXPECT_EQ(cell("huge-fsync", NextPage()), "wrong-device flush, lost store");
+  EXPECT_EQ(cell("two-files", NextPage()), "wrong-device flush, lost store");
 }
 
 // The store is gone, and somebody else's is on the media though its owner never flushed it.
 TEST(MatrixMutants, AnotherDeviceIsSeenOnItsMedia) {
-  EXPECT_EQ(cell("page-fsync", AnotherDevice()), "lost store, wrong-device flush");
+  EXPECT_EQ(cell("page-fsync", AnotherDevice()), "wrong-device flush, missing fence, lost store");
 }
 
 // What refused cleanly now flushes memory that is gone.
