@@ -198,18 +198,6 @@ class NextPage final : public IndexDesign {
  private:
   const std::uint64_t by_;
 };
-// Detectors look around without a trace: fsync of pages that nobody maps asks no device where they are (oracle, d).
-TEST(Findings, LookingAroundIsNoEvent) {
-  SoftFile world(1_MiB);
-  world.store(4096);
-  must(world.process.munmap(world.address, 1_MiB));
-  const std::uint64_t before = world.machine.events().count(EventType::dax_direct_access);
-
-  must(world.file.fsync());
-
-  EXPECT_EQ(world.machine.events().count(EventType::dax_direct_access), before);
-}
-
 TEST(Findings, FlushOfOtherPagesOfTheDevice) {
   for (const std::uint64_t by : {0U, 1U}) {
     const NextPage design(by);
@@ -237,6 +225,18 @@ TEST(Findings, MissingFenceOfOneOfTwoDevices) {
   must(broken.realtime->attachment().fence());
   broken.machine.events().emit({.type = EventType::fsync_done});
   EXPECT_EQ(count(broken.machine, FindingKind::missing_fence), 1U);
+}
+
+// Detectors look around without a trace: fsync of pages that nobody maps asks no device where they are (oracle, d).
+TEST(Findings, LookingAroundIsNoEvent) {
+  SoftFile world(1_MiB);
+  world.store(4096);
+  must(world.process.munmap(world.address, 1_MiB));
+  const std::uint64_t before = world.machine.events().count(EventType::dax_direct_access);
+
+  must(world.file.fsync());
+
+  EXPECT_EQ(world.machine.events().count(EventType::dax_direct_access), before);
 }
 
 // The list is bounded, the counts are not; each finding is an event of its own.
