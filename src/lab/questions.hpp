@@ -11,6 +11,8 @@ namespace lab {
 
 // What a file system on one pmem is enough to ask.
 std::span<const Question> one_device_questions() noexcept;
+// A file on the realtime device of a file system on two pmems.
+std::span<const Question> realtime_questions() noexcept;
 
 }  // namespace lab
 DAXSIM_END

@@ -116,7 +116,11 @@ Result<void> Trial::paint(DeviceHandle& device) {
 
 Result<TrialFile> Trial::create(std::string_view name, std::uint64_t size) {
   say(fmt::format("create {} of {} pages, and map it", name, size / kPageSize));
-  DAXSIM_TRY(File file, fs_->create(name, size));
+  DAXSIM_TRY(File file, fs_->create(name));
+  if (fs_kind_.arrange != nullptr) {
+    DAXSIM_TRY_VOID(fs_kind_.arrange(file));
+  }
+  DAXSIM_TRY_VOID(file.fallocate(Fallocate::allocate, {0, size}));
   DAXSIM_TRY_VOID(fs_->sync());
   DAXSIM_TRY(const std::uint64_t address, process_->mmap(file.open_file(), {}));
   told_ = machine_->events().next_id();

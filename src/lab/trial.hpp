@@ -42,8 +42,10 @@ struct TrialFile {
 // What the trial's file system is, and on how many devices. mkfs also mounts.
 struct TrialFs {
   using Mount = Result<FileSystem>(Machine& machine, std::span<const DeviceHandle> devices);
+  using Arrange = Result<void>(File& file);
   Mount* mkfs = nullptr;
   Mount* mount = nullptr;
+  Arrange* arrange = nullptr;  // a new file, before it gets its blocks; null: nothing to do
 };
 extern const TrialFs kLinear;
 
