@@ -93,7 +93,7 @@ bool start() noexcept {
   errno = saved_errno;
   return follows_forks;
 }
-[[maybe_unused]] const bool started = start();
+[[maybe_unused]] const bool kStarted = start();
 
 }  // namespace
 
