@@ -6,6 +6,7 @@
 #include <atomic>
 #include <csignal>
 #include <latch>
+#include <memory>
 #include <thread>
 
 #include "daxsim/test_support/must.hpp"
@@ -44,8 +45,7 @@ class SoftRace : public testing::Test {
 TEST_F(SoftRace, UnmapWaitsForAnAccessUnderWay) {
   // I2: whoever is inside keeps the page, with its bytes, until it leaves; only then is the block freed.
   ASSERT_TRUE(process.store<std::uint64_t>(at, 42).ok());
-  std::optional<AccessResult<BulkAccess>> guard;
-  guard.emplace(process.access(at, 8, Access::read));
+  auto guard = std::make_unique<AccessResult<BulkAccess>>(process.access(at, 8, Access::read));
   ASSERT_TRUE((*guard).ok());
   std::atomic<bool> left{false};
   std::atomic<bool> left_before_freed{false};
@@ -70,8 +70,7 @@ TEST_F(SoftRace, UnmapWaitsForAnAccessUnderWay) {
 TEST_F(SoftRace, WriteProtectWaitsForAStoreUnderWay) {
   // I1: when write-back has write-protected a page, nobody stores to it any more.
   ASSERT_TRUE(process.store<std::uint64_t>(at, 1).ok());
-  std::optional<AccessResult<BulkAccess>> guard;
-  guard.emplace(process.access(at, 8, Access::write));
+  auto guard = std::make_unique<AccessResult<BulkAccess>>(process.access(at, 8, Access::write));
   ASSERT_TRUE((*guard).ok());
   std::atomic<bool> left{false};
   bool left_before_flush = false;
@@ -99,8 +98,7 @@ TEST_F(SoftRace, APrivateStoreWaitsForLoadsOfThePageItReplaces) {
   // Or a load of the old page could come after the store.
   inode.allocate(0);
   const std::uint64_t base = must(process.mmap(world.open(), {.sharing = Sharing::private_copy}));
-  std::optional<AccessResult<BulkAccess>> guard;
-  guard.emplace(process.access(base, 8, Access::read));
+  auto guard = std::make_unique<AccessResult<BulkAccess>>(process.access(base, 8, Access::read));
   std::atomic<bool> left{false};
   bool left_before_stored = false;
 
@@ -123,8 +121,7 @@ TEST_F(SoftRace, ReadersMayEnterWhileAnUnmapWaits) {
   // A waiting unmap holds nobody up: other pages that are there are loaded and stored meanwhile.
   ASSERT_TRUE(process.store<std::uint64_t>(at, 1).ok());
   ASSERT_TRUE(process.store<std::uint64_t>(at + kP, 2).ok());
-  std::optional<AccessResult<BulkAccess>> guard;
-  guard.emplace(process.access(at, 8, Access::read));
+  auto guard = std::make_unique<AccessResult<BulkAccess>>(process.access(at, 8, Access::read));
   std::thread punch([&] { inode.punch(0, 1); });
 
   std::thread other([&] {
