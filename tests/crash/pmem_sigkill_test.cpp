@@ -132,7 +132,10 @@ TEST_F(SigkillTest, AtRandomInstants) {
   // gets there soon.
   Random random(20240229);
   std::array<std::uint64_t, static_cast<std::size_t>(Stage::kCount)> landed{};
-  for (std::uint64_t i = 0; i < kills(); ++i) {
+  // The stages that matter may be missed by few kills on a busy machine: then there are more.
+  const auto hit = [&landed](Stage stage) { return landed[static_cast<std::size_t>(stage)] != 0; };
+  const auto enough = [&hit] { return hit(Stage::storing) && hit(Stage::flushing); };
+  for (std::uint64_t i = 0; i < kills() || (!enough() && i < 20 * kills()); ++i) {
     Victim victim = start(Victim::Mode::free);
     hear(random.below(20));
     const Progress::Lane& lane = progress_->lanes[random.below(kLanes)];
@@ -146,9 +149,7 @@ TEST_F(SigkillTest, AtRandomInstants) {
     check();
     ASSERT_FALSE(HasFailure()) << "kill " << i;
   }
-  // Else the test has not tested much.
-  EXPECT_GT(landed[static_cast<std::size_t>(Stage::storing)], 0U);
-  EXPECT_GT(landed[static_cast<std::size_t>(Stage::flushing)], 0U);
+  EXPECT_TRUE(enough()) << "the test has not tested much";
 }
 
 TEST_F(SigkillTest, AtInstructionsOfFlushAndFence) {
