@@ -126,13 +126,15 @@ class LiveInode final : public Inode {
       dirty_[page] = false;
     }
   }
-  // Moves file pages to other device pages, bytes and all.
+  // Moves file pages to other device pages, bytes and all; free blocks are zero, so those that they leave become it.
   void relocate(std::uint64_t first, std::uint64_t count, std::uint64_t device_first) noexcept {
     const ExclusiveLock guard(mapping().invalidate_lock());
     mapping().unmap_pages({{first}, count}, EvenCows::no);
     const MutexLock entry(entry_);
     for (std::uint64_t i = 0; i < count; ++i) {
-      std::memcpy(device_page(device_first + i), block(first + i), kPageSize);
+      std::byte* const old = block(first + i);
+      std::memcpy(device_page(device_first + i), old, kPageSize);
+      std::memset(old, 0, kPageSize);
     }
     place(first, count, device_first);
   }
