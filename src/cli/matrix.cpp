@@ -16,6 +16,7 @@
 
 #include "cli/nearest.hpp"
 #include "daxsim/dax/era.hpp"
+#include "daxsim/detect/findings.hpp"
 #include "daxsim/lab/matrix.hpp"
 
 namespace daxsim::cli {
@@ -108,12 +109,12 @@ std::string short_text(const Cell& cell) {
     case Verdict::harm:
       break;
   }
-  constexpr std::pair<std::string_view, std::string_view> kWords[]{{"wrong-device flush", "WRONG DEV"},
-                                                                   {"lost store", "LOST"},
-                                                                   {"flush of dead memory", "DEAD"},
-                                                                   {"stale mapping", "STALE"}};
+  constexpr std::pair<FindingKind, std::string_view> kWords[]{{FindingKind::wrong_device_flush, "WRONG DEV"},
+                                                              {FindingKind::lost_store, "LOST"},
+                                                              {FindingKind::flush_of_dead_memory, "DEAD"},
+                                                              {FindingKind::stale_mapping, "STALE"}};
   for (const auto& [harm, word] : kWords) {
-    if (cell.what.find(harm) != std::string::npos) {
+    if (cell.what.find(finding_name(harm)) != std::string::npos) {
       return std::string(word);
     }
   }

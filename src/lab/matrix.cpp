@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <vector>
 
-#include "lab/questions.hpp"
 #include "lab/trial.hpp"
 
 DAXSIM_BEGIN
@@ -21,17 +19,6 @@ std::string Cell::text() const {
     return std::string(verdict_name(verdict));
   }
   return verdict == Verdict::harm ? what : std::string(verdict_name(verdict)) + ": " + what;
-}
-
-std::span<const Question> questions() noexcept {
-  static const std::vector<Question> kAll = [] {
-    std::vector<Question> all;
-    for (const std::span<const Question> some : {one_device_questions(), realtime_questions()}) {
-      all.insert(all.end(), some.begin(), some.end());
-    }
-    return all;
-  }();
-  return kAll;
 }
 
 const Question* find_question(std::string_view name) noexcept {

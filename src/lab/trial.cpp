@@ -2,12 +2,11 @@
 #include "lab/trial.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 
+#include "base/temporary_file.hpp"
 #include "daxsim/adapters/linear.hpp"
 #include "daxsim/sim_devices/pmem.hpp"
 
@@ -59,16 +58,7 @@ Trial::~Trial() {
 // --- arranging ---
 
 Result<std::shared_ptr<Device>> Trial::make_medium(std::uint64_t size) {
-  constexpr const char* kMemory = "/dev/shm";
-  std::error_code no_folder;
-  const std::filesystem::path folder =
-      ::access(kMemory, W_OK | X_OK) == 0 ? kMemory : std::filesystem::temp_directory_path(no_folder);
-  std::string name = (folder / "daxsim-lab-XXXXXX").string();
-  const int fd = ::mkstemp(name.data());
-  if (fd < 0) {
-    return from_host_errno(errno);
-  }
-  ::close(fd);
+  DAXSIM_TRY(const std::filesystem::path name, make_temporary_file());
   files_.emplace_back(name);
   return sim::open(sim::Pmem{.path = name, .size = size});
 }
@@ -261,7 +251,7 @@ Result<void> Trial::check_bystanders() {
     say(fmt::format("of the device of {} MiB that its owner did not flush, {} pages have changed on the media",
                     device.size() >> 20, changed));
     if (changed != 0) {
-      harmed("wrong-device flush");
+      harmed(finding_name(FindingKind::wrong_device_flush));
     }
   }
   return {};

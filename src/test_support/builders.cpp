@@ -1,36 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "daxsim/test_support/builders.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <string>
 #include <utility>
 #include <vector>
 
+#include "base/temporary_file.hpp"
+
 namespace daxsim::test {
 
-namespace {
-
-// Memory where there is some: media files live for one test, and thousands of them are made.
-std::filesystem::path temporary_folder() {
-  constexpr const char* kMemory = "/dev/shm";
-  const bool in_memory = std::getenv("TMPDIR") == nullptr && ::access(kMemory, W_OK | X_OK) == 0;
-  return in_memory ? std::filesystem::path(kMemory) : std::filesystem::temp_directory_path();
-}
-
-}  // namespace
-
 TemporaryFile::TemporaryFile() {
-  std::string name = (temporary_folder() / "daxsim-XXXXXX").string();
-  const int fd = ::mkstemp(name.data());
-  if (fd < 0) {
-    throw MustError(from_host_errno(errno), std::source_location::current());
-  }
-  ::close(fd);
-  std::filesystem::remove(name);
-  path_ = name;
+  path_ = must(make_temporary_file());
+  std::filesystem::remove(path_);
 }
 
 TemporaryFile::~TemporaryFile() {

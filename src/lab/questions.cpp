@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Questions that a file system on one pmem is enough to ask.
+// The questions: of a file system on one pmem, and of a file on the realtime device of one on two.
 #include <array>
 
+#include "daxsim/adapters/realtime.hpp"
 #include "lab/bare_fs.hpp"
-#include "lab/questions.hpp"
 #include "lab/trial.hpp"
 
 DAXSIM_BEGIN
@@ -13,11 +13,28 @@ namespace {
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 constexpr std::uint64_t kPages = 255;  // less than a huge page, so that none can be used
+constexpr std::size_t kRealtime = 1;   // of the devices of two_devices()
 
 constexpr Era kNobodyIsTold = eras::v6_12.without(Step::notify_holder);
 
-Result<void> page_fsync(Trial& trial) {
-  DAXSIM_TRY_VOID(trial.start());
+Result<FileSystem> mkfs_realtime(Machine& machine, std::span<const DeviceHandle> devices) {
+  return machine.mkfs<RealtimeFs>(devices[0], devices[kRealtime]);
+}
+Result<FileSystem> mount_realtime(Machine& machine, std::span<const DeviceHandle> devices) {
+  return machine.mount<RealtimeFs>(devices[0], devices[kRealtime]);
+}
+Result<void> put_on_realtime(File& file) { return RealtimeFs::set_realtime(file.open_file()->inode()); }
+
+TrialSetup two_devices(const Era& era = eras::v6_12) {
+  return {.era = era,
+          .fs = {.mkfs = &mkfs_realtime, .mount = &mount_realtime, .arrange = &put_on_realtime},
+          .device_sizes = {8 * kMiB, 8 * kMiB}};
+}
+
+// --- stories that are told of more than one setup ---
+
+Result<void> fsync_pages(Trial& trial, const TrialSetup& setup) {
+  DAXSIM_TRY_VOID(trial.start(setup));
   DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));
   for (std::uint64_t page = 0; page < kPages; ++page) {
     trial.store(file, page * kPageSize);
@@ -26,8 +43,8 @@ Result<void> page_fsync(Trial& trial) {
   return trial.end();
 }
 
-Result<void> huge_fsync(Trial& trial) {
-  DAXSIM_TRY_VOID(trial.start());
+Result<void> fsync_huge_page(Trial& trial, const TrialSetup& setup) {
+  DAXSIM_TRY_VOID(trial.start(setup));
   DAXSIM_TRY(TrialFile file, trial.create("/a", kPmdSize));
   trial.store(file, 300 * kPageSize);
   if (trial.pte(file, 300 * kPageSize).order != kPmdOrder) {
@@ -38,6 +55,31 @@ Result<void> huge_fsync(Trial& trial) {
   trial.fsync(file);
   return trial.end();
 }
+
+// A file with one dirty page, whose device is then pulled out. About the page tables there is a question of its own: the
+// others have the mapping go first.
+enum class AtTheEnd : std::uint8_t { mapped, unmapped };
+Result<TrialFile> lose_device(Trial& trial, const TrialSetup& setup, AtTheEnd mapping, std::size_t which = 0) {
+  DAXSIM_TRY_VOID(trial.start(setup));
+  DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));
+  trial.store(file, 7 * kPageSize);
+  if (mapping == AtTheEnd::unmapped) {
+    DAXSIM_TRY_VOID(trial.munmap(file));
+  }
+  DAXSIM_TRY_VOID(trial.remove(Removal::surprise, which));
+  return file;
+}
+
+Result<void> fsync_of_lost(Trial& trial, const TrialSetup& setup, AtTheEnd mapping, std::size_t which = 0) {
+  DAXSIM_TRY(TrialFile file, lose_device(trial, setup, mapping, which));
+  trial.fsync(file);
+  return trial.end();
+}
+
+// --- one device ---
+
+Result<void> page_fsync(Trial& trial) { return fsync_pages(trial, {}); }
+Result<void> huge_fsync(Trial& trial) { return fsync_huge_page(trial, {}); }
 
 // The second file is dirty while the first is written back, and the other way round.
 Result<void> two_files(Trial& trial) {
@@ -72,40 +114,16 @@ Result<void> orderly_removal(Trial& trial) {
   return trial.end();
 }
 
-Result<void> surprise_removal(Trial& trial) {
-  DAXSIM_TRY_VOID(trial.start());
-  DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));
-  trial.store(file, 7 * kPageSize);
-  DAXSIM_TRY_VOID(trial.remove(Removal::surprise));
-  trial.fsync(file);
-  return trial.end();
-}
-
-// The mapping goes first: about the page tables there is a question of its own.
-Result<void> removal_untold(Trial& trial) {
-  DAXSIM_TRY_VOID(trial.start({.era = kNobodyIsTold}));
-  DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));
-  trial.store(file, 7 * kPageSize);
-  DAXSIM_TRY_VOID(trial.munmap(file));
-  DAXSIM_TRY_VOID(trial.remove(Removal::surprise));
-  trial.fsync(file);
-  return trial.end();
-}
+Result<void> surprise_removal(Trial& trial) { return fsync_of_lost(trial, {}, AtTheEnd::mapped); }
+Result<void> removal_untold(Trial& trial) { return fsync_of_lost(trial, {.era = kNobodyIsTold}, AtTheEnd::unmapped); }
 
 Result<void> removal_mapped(Trial& trial) {
-  DAXSIM_TRY_VOID(trial.start({.era = kNobodyIsTold}));
-  DAXSIM_TRY(const TrialFile file, trial.create("/a", kPages * kPageSize));
-  trial.store(file, 7 * kPageSize);
-  DAXSIM_TRY_VOID(trial.remove(Removal::surprise));
+  DAXSIM_TRY([[maybe_unused]] const TrialFile file, lose_device(trial, {.era = kNobodyIsTold}, AtTheEnd::mapped));
   return trial.end();
 }
 
 Result<void> replaced(Trial& trial) {
-  DAXSIM_TRY_VOID(trial.start({.era = kNobodyIsTold}));
-  DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));
-  trial.store(file, 7 * kPageSize);
-  DAXSIM_TRY_VOID(trial.munmap(file));
-  DAXSIM_TRY_VOID(trial.remove(Removal::surprise));
+  DAXSIM_TRY(TrialFile file, lose_device(trial, {.era = kNobodyIsTold}, AtTheEnd::unmapped));
   const Attachment& gone = trial.device().attachment();
   DAXSIM_TRY_VOID(trial.attach_bystander(gone.size(), gone.first_pfn()));
   trial.fsync(file);
@@ -127,6 +145,14 @@ Result<void> word32_small(Trial& trial) { return word32(trial, 8 * kMiB); }
 Result<void> word32_large(Trial& trial) { return word32(trial, 128 * kGiB); }
 Result<void> word32_huge(Trial& trial) { return word32(trial, 1024 * kGiB); }
 
+// --- two devices: the question of the thread itself ---
+
+Result<void> rt_fsync(Trial& trial) { return fsync_pages(trial, two_devices()); }
+Result<void> rt_huge_fsync(Trial& trial) { return fsync_huge_page(trial, two_devices()); }
+Result<void> rt_untold(Trial& trial) {
+  return fsync_of_lost(trial, two_devices(kNobodyIsTold), AtTheEnd::unmapped, kRealtime);
+}
+
 constexpr std::array kQuestions{
     Question{"page-fsync", "255 pages are stored to and fsynced; are they there after a power cut?", &page_fsync},
     Question{"huge-fsync", "the same through one huge page", &huge_fsync},
@@ -140,11 +166,14 @@ constexpr std::array kQuestions{
     Question{"word32-8M", "an index of 32-bit words, a device of 8 MiB", &word32_small},
     Question{"word32-128G", "an index of 32-bit words, a device of 128 GiB", &word32_large},
     Question{"word32-1T", "an index of 32-bit words, a device of 1 TiB", &word32_huge},
+    Question{"rt-fsync", "page-fsync, of a file on the realtime device", &rt_fsync},
+    Question{"rt-huge-fsync", "the same through one huge page", &rt_huge_fsync},
+    Question{"rt-untold", "the realtime device is pulled out and nobody is told; what does fsync flush?", &rt_untold},
 };
 
 }  // namespace
 
-std::span<const Question> one_device_questions() noexcept { return kQuestions; }
+std::span<const Question> questions() noexcept { return kQuestions; }
 
 }  // namespace lab
 DAXSIM_END
