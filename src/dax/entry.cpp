@@ -91,7 +91,7 @@ EntryLock::Grabbed EntryLock::grab(Marking marking) noexcept {
 // the entry goes, then everybody who waited for it looks again (B22).
 void EntryLock::break_up(Entry huge) noexcept {
   const Pgoff first = pmd_start(cursor_.index());
-  if (huge.is_zero()) {
+  if (huge.is_zero() && policy_.takes(Step::unmap_huge_zero_page)) {
     mapping_.unmap_pages({first, kPagesPerPmd}, EvenCows::no);
   }
   {

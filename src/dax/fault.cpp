@@ -105,7 +105,8 @@ FaultOutcome install_hole(Fault& fault, EntryLock& lock, const FileExtent& exten
 FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent& extent) noexcept {
   const FaultRequest& request = fault.request;
   const bool write = request.is_write();
-  const bool commit_first = write && request.vma.flags().sync && extent.metadata_dirty;
+  const bool commit_first = write && request.vma.flags().sync && extent.metadata_dirty &&
+                            fault.context.policy.takes(Step::commit_before_mapping);
   const bool dirty = write ? !commit_first : fault.context.policy.read_fault == ReadFaultEntry::dirty;
 
   emit(EventType::dax_insert_entry, fault.inode, request,
@@ -146,10 +147,55 @@ FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent&
   return outcome;
 }
 
+// A fault on a page of which the file system has said what it is.
+FaultOutcome finish_pte_fault(Fault& fault, EntryLock& lock, const FileExtent& extent) noexcept {
+  if (fault.access() == Access::read && reads_as_zeros(extent)) {
+    return install_hole(fault, lock, extent);
+  }
+  if (extent.kind != FileExtent::Kind::memory) {
+    return FaultOutcome::sigbus;
+  }
+  const FaultOutcome outcome = insert_and_install(fault, lock, extent);
+  return extent.is_new && outcome != FaultOutcome::sigbus ? outcome | FaultOutcome::major : outcome;
+}
+
+// As until 4.6: nobody owns the page while the file system is asked, so its answer may be old when it is used.
+FaultOutcome pte_fault_unlocked(Fault& fault) noexcept {
+  const Policy& policy = fault.context.policy;
+  AddressSpace& mapping = fault.inode.mapping();
+  const Entry before = mapping.pages().load(fault.request.pgoff);
+  bool zeroes = false;
+  if (!policy.takes(Step::zero_with_allocation) && fault.access() == Access::write) {
+    const Result<FileExtent> seen = locate(fault.inode, fault.pages(), Access::read);
+    zeroes = seen.ok() && reads_as_zeros(*seen);
+  }
+  const Result<FileExtent> extent = locate(fault.inode, fault.pages(), fault.access());
+  if (!extent.ok()) {
+    return FaultOutcome::from(extent.error());
+  }
+  if (zeroes && !extent->device->zero({byte_of(extent->device_page), kPageSize}).ok()) {
+    return FaultOutcome::sigbus;
+  }
+  EntryLock lock(policy, mapping, fault.request.pgoff, 0);
+  if (lock.grab(fault.marking()) != EntryLock::Grabbed::locked) {
+    return FaultOutcome::oom;
+  }
+  if (reads_as_zeros(*extent) && lock.entry().is_real()) {
+    return FaultOutcome::nopage;
+  }
+  if (!reads_as_zeros(*extent) && lock.entry().is_zero() && !before.is_zero()) {
+    return FaultOutcome::sigbus;  // a hole's page is where the block should go (B6)
+  }
+  return finish_pte_fault(fault, lock, *extent);
+}
+
 FaultOutcome pte_fault_locked(Fault& fault) noexcept {
   Inode& inode = fault.inode;
   if (!inode.super_block().check_alive().ok() || fault.request.pgoff.value >= inode.size_in_pages()) {
     return FaultOutcome::sigbus;
+  }
+  if (!fault.context.policy.takes(Step::lock_entry_in_fault) && !fault.request.is_cow()) {
+    return pte_fault_unlocked(fault);
   }
   EntryLock lock(fault.context.policy, inode.mapping(), fault.request.pgoff, 0);
   if (lock.grab(fault.marking()) != EntryLock::Grabbed::locked) {
@@ -158,19 +204,8 @@ FaultOutcome pte_fault_locked(Fault& fault) noexcept {
   if (fault.request.is_cow()) {
     return copy_for_private(fault);
   }
-  const Access access = fault.access();
-  const Result<FileExtent> extent = locate(inode, fault.pages(), access);
-  if (!extent.ok()) {
-    return FaultOutcome::from(extent.error());
-  }
-  if (access == Access::read && reads_as_zeros(*extent)) {
-    return install_hole(fault, lock, *extent);
-  }
-  if (extent->kind != FileExtent::Kind::memory) {
-    return FaultOutcome::sigbus;
-  }
-  const FaultOutcome outcome = insert_and_install(fault, lock, *extent);
-  return extent->is_new && outcome != FaultOutcome::sigbus ? outcome | FaultOutcome::major : outcome;
+  const Result<FileExtent> extent = locate(inode, fault.pages(), fault.access());
+  return extent.ok() ? finish_pte_fault(fault, lock, *extent) : FaultOutcome::from(extent.error());
 }
 
 FaultOutcome pte_fault(Fault& fault) noexcept {
@@ -254,6 +289,9 @@ FaultOutcome install_committed(Fault& fault) noexcept {
   EntryLock lock(fault.context.policy, inode.mapping(), fault.first(), fault.request.order);
   const bool same_size = fault.unfinished->entry.order() == fault.request.order;
   if (!same_size || lock.lock_existing(fault.unfinished->entry) != EntryLock::Grabbed::locked) {
+    if (!fault.context.policy.takes(Step::find_entry_after_commit)) {
+      return fault.request.vma.install(fault.unfinished->what);
+    }
     emit(EventType::dax_insert_pfn_mkwrite_no_entry, inode, fault.request,
          {.pgoff = fault.request.pgoff, .result = FaultOutcome::nopage});
     return FaultOutcome::nopage;

@@ -87,6 +87,10 @@ Result<void> save_straddling(const Context& context, Inode& inode, PageRange pag
 }  // namespace
 
 Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages) {
+  const Policy& policy = context.policy;
+  if (!policy.takes(Step::wait_for_pins) || !policy.takes(Step::unmap_before_free)) {
+    return {};
+  }
   pages = bounded(pages);
   for (;;) {
     inode.mapping().unmap_pages(kAllPages, EvenCows::no);
@@ -120,14 +124,17 @@ void delete_entries(const Context& context, Inode& inode, PageRange pages) noexc
 }
 
 Result<void> truncate_pages(const Context& context, Inode& inode, PageRange pages, EvenCows even_cows) {
+  const Policy& policy = context.policy;
   pages = bounded(pages);
-  if (pages.empty()) {
+  if (pages.empty() || !policy.takes(Step::unmap_before_free)) {
     return {};
   }
   DAXSIM_TRY_VOID(save_straddling(context, inode, pages, pages.first));
   DAXSIM_TRY_VOID(save_straddling(context, inode, pages, last_of(pages)));
   inode.mapping().unmap_pages(pages, even_cows);
-  delete_entries(context, inode, pages);
+  if (policy.takes(Step::delete_entries_before_free)) {
+    delete_entries(context, inode, pages);
+  }
   if (even_cows == EvenCows::yes) {
     // A private copy may have been made between the first unmapping and now.
     inode.mapping().unmap_pages(pages, even_cows);

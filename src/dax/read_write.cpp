@@ -8,6 +8,7 @@
 
 #include "dax/costs.hpp"
 #include "dax/direct_access.hpp"
+#include "dax/layout.hpp"
 #include "dax/trace.hpp"
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
@@ -51,6 +52,16 @@ Run run_at(const FileExtent& extent, std::uint64_t offset, std::uint64_t wanted)
           .length = std::min(wanted, (extent.pages.pages << kPageShift) - skip)};
 }
 
+// The device is held while the bytes are copied: what it called its memory may be somebody else's afterwards.
+Result<void> copy_from(const Context& context, const Run& run, std::uint64_t done, std::span<std::byte> to) noexcept {
+  if (!context.policy.takes(Step::hold_device_in_copy)) {
+    const std::uint64_t skip = run.device_offset - byte_of(run.extent.device_page);
+    std::memcpy(to.data(), run.extent.memory.kaddr + skip + done, to.size());
+    return {};
+  }
+  return run.extent.device->read(run.device_offset + done, to);
+}
+
 // One extent's worth; the number of bytes read, at least one.
 Result<std::uint64_t> read_run(const Context& context, Inode& inode, std::uint64_t offset, std::span<std::byte> to,
                                const Bounce& bounce) {
@@ -67,7 +78,7 @@ Result<std::uint64_t> read_run(const Context& context, Inode& inode, std::uint64
   std::uint64_t done = 0;
   while (done < run.length) {
     const std::span<std::byte> piece = bounce.first(run.length - done);
-    const Result<void> read = extent.device->read(run.device_offset + done, piece);
+    const Result<void> read = copy_from(context, run, done, piece);
     if (!read.ok()) {
       if (done == 0) {
         return read.error();
@@ -82,20 +93,33 @@ Result<std::uint64_t> read_run(const Context& context, Inode& inode, std::uint64
   return done;
 }
 
+// What is mapped there as a hole. A dirty entry stays: it belongs to storage, so it was no hole.
+void invalidate_holes(const Context& context, Inode& inode, PageRange pages) {
+  const Result<void> invalidated = invalidate_pages(context, inode, pages);
+  static_cast<void>(invalidated.ok());
+}
+
 // Where to write, allocated. What was mapped as a hole is taken away only after there is a block: a fault in between
 // would bring the hole back (B10).
 Result<Run> allocate_run(const Context& context, Inode& inode, std::uint64_t offset, std::uint64_t length) {
   const SharedLock thawed(inode.super_block().freeze_lock());
   DAXSIM_TRY_VOID(inode.super_block().check_alive());
+  const Policy& policy = context.policy;
   const PageRange pages = pages_of({offset, length});
+  if (!policy.takes(Step::invalidate_only_new_blocks)) {
+    delete_entries(context, inode, kAllPages);
+    inode.mapping().unmap_pages(kAllPages, EvenCows::no);
+  }
+  const bool is_late = policy.takes(Step::invalidate_after_allocation);
+  if (!is_late) {
+    invalidate_holes(context, inode, pages);
+  }
   DAXSIM_TRY(FileExtent extent, inode.direct_access(pages, Access::write));
   if (extent.pages.first != pages.first || extent.pages.empty() || extent.kind != FileExtent::Kind::memory) {
     return Errno::eio;
   }
-  if (extent.is_new) {
-    // A dirty entry stays: it belongs to storage, so it was no hole.
-    const Result<void> invalidated = invalidate_pages(context, inode, extent.pages);
-    static_cast<void>(invalidated.ok());
+  if (extent.is_new && is_late) {
+    invalidate_holes(context, inode, extent.pages);
   }
   if (extent.memory.pages == 0) {
     DAXSIM_TRY(extent, generic_direct_access(extent));

@@ -31,14 +31,16 @@ struct Writeback {
 
 // The next store to these pages faults, and waits for us.
 void write_protect(const Writeback& call, PageRange pages) noexcept {
-  switch (call.context.policy.write_protect) {
+  const Policy& policy = call.context.policy;
+  const SmallPages small = policy.takes(Step::write_protect_small_pages) ? SmallPages::all : SmallPages::first;
+  switch (policy.write_protect) {
     case WriteProtect::none:
       break;
     case WriteProtect::pte:
-      call.mapping.write_protect(pages, PmdMappings::leave);
+      call.mapping.write_protect(pages, PmdMappings::leave, small);
       break;
     case WriteProtect::pte_and_pmd:
-      call.mapping.write_protect(pages, PmdMappings::protect);
+      call.mapping.write_protect(pages, PmdMappings::protect, small);
       break;
   }
 }
@@ -100,7 +102,8 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
     return Errno::eio;
   }
   const PageRange pages{entry.order() == 0 ? cursor.index() : pmd_start(cursor.index()), entry.pages()};
-  [[maybe_unused]] const Result<void> locked = cursor.store(entry.with_lock());
+  const bool locks = call.context.policy.takes(Step::lock_entry_in_writeback);
+  [[maybe_unused]] const Result<void> locked = cursor.store(locks ? entry.with_lock() : entry);
   assert(locked.ok() && "replacing a word needs no memory");
   cursor.clear_mark(Mark::towrite);
   cursor.set_mark(Mark::writeback);
@@ -128,8 +131,10 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
 
   lock_order::released(LockRank::entry);
   cursor.lock().lock();
-  [[maybe_unused]] const Result<void> unlocked = cursor.store(entry);
-  assert(unlocked.ok() && "replacing a word needs no memory");
+  if (locks) {
+    [[maybe_unused]] const Result<void> unlocked = cursor.store(entry);
+    assert(unlocked.ok() && "replacing a word needs no memory");
+  }
   cursor.clear_mark(Mark::writeback);
   if (cleans) {
     cursor.clear_mark(Mark::dirty);
@@ -138,11 +143,17 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
   return flushed;
 }
 
-// tag_pages_for_writeback
-void take_snapshot(XArray& index, Pgoff first, Pgoff last) noexcept {
+// tag_pages_for_writeback; how many entries are dirty.
+std::uint64_t take_snapshot(XArray& index, Pgoff first, Pgoff last) noexcept {
   XCursor cursor(index, first);
   const MutexLock guard(cursor.lock());
-  while (cursor.tag_range(last, Mark::dirty, Mark::towrite, kTagBatch) == kTagBatch) {
+  std::uint64_t dirty = 0;
+  for (;;) {
+    const std::uint64_t batch = cursor.tag_range(last, Mark::dirty, Mark::towrite, kTagBatch);
+    dirty += batch;
+    if (batch < kTagBatch) {
+      return dirty;
+    }
     cursor.pause();
     cursor.lock().unlock();
     cursor.lock().lock();
@@ -189,16 +200,16 @@ Pgoff where_the_walk_ends(XCursor& cursor, Pgoff first, Pgoff last, Entry visite
 
 Result<void> writeback_range(const Context& context, AddressSpace& mapping, ByteRange bytes) noexcept {
   XArray& index = mapping.pages();
-  if (bytes.length == 0 || !index.marked(Mark::dirty)) {
+  const Policy& policy = context.policy;
+  if (bytes.length == 0 || !index.marked(Mark::dirty) || !policy.takes(Step::count_entries)) {
     return {};
   }
   const Writeback call{.context = context, .mapping = mapping};
   const Pgoff first = page_of(bytes.offset);
   const Pgoff last = page_of(last_byte(bytes));
-  Details details{.pgoff = first, .last = last.value};
+  Details details{.pgoff = first, .last = last.value, .length = take_snapshot(index, first, last)};
   emit(EventType::dax_writeback_range, call.inode(), details);
 
-  take_snapshot(index, first, last);
   Result<void> result;
   lock_order::acquiring(LockRank::entry);
   {
@@ -210,8 +221,14 @@ Result<void> writeback_range(const Context& context, AddressSpace& mapping, Byte
       if (entry.is_null()) {
         break;
       }
+      if (cursor.found_index() < first && !policy.takes(Step::find_pmd_from_its_middle)) {
+        continue;
+      }
       visited = entry;
       result = write_entry(call, cursor, entry);
+      if (!policy.takes(Step::advance_writeback)) {
+        cursor.set(first);
+      }
     }
     details.pgoff = result.ok() ? where_the_walk_ends(cursor, first, last, visited) : cursor.index();
   }

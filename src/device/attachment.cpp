@@ -242,7 +242,7 @@ void Attachment::release(Holder& holder) noexcept {
   }
 }
 
-Result<void> Attachment::notify_holder() {
+Result<void> Attachment::notify_holder(Notice notice) {
   Holder* holder = nullptr;
   {
     // The holder is read once, and cannot go while it is counted as being told (F7, B26).
@@ -253,7 +253,7 @@ Result<void> Attachment::notify_holder() {
     holder = holder_;
     ++notifiers_;
   }
-  const bool works = state() < LifeState::dax_dead;
+  const bool works = notice == Notice::removal && state() < LifeState::dax_dead;
   const Result<void> result = works ? holder->pre_remove(*this) : holder->failure(*this, {0, size()});
   emit({.type = EventType::dax_holder_notify_failure,
         .flags = works ? kPreRemoveNotice : 0,

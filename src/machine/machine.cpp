@@ -135,10 +135,12 @@ Result<RemovalReport> Machine::remove(const DeviceHandle& device, Removal how, s
   }
   RemovalReport report;
   const auto tell_holder = [&] {
-    if (!core_->context.policy.takes(Step::notify_holder)) {
+    const Policy& policy = core_->context.policy;
+    if (!policy.takes(Step::notify_holder)) {
       return;
     }
-    if (const Result<void> told = attachment.notify_holder(); !told.ok() && told.error() != Errno::eopnotsupp) {
+    const Notice notice = policy.takes(Step::announce_removal) ? Notice::removal : Notice::failure;
+    if (const Result<void> told = attachment.notify_holder(notice); !told.ok() && told.error() != Errno::eopnotsupp) {
       report.holder_error = told.error();
     }
   };

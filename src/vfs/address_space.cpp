@@ -39,14 +39,17 @@ void AddressSpace::unmap_pages(PageRange pages, EvenCows even_cows) noexcept {
   for_each_vma(pages, [&](Vma& vma) { vma.unmap(pages, even_cows); });
 }
 
-std::uint64_t AddressSpace::write_protect(PageRange pages, PmdMappings pmd_mappings) noexcept {
+std::uint64_t AddressSpace::write_protect(PageRange pages, PmdMappings pmd_mappings, SmallPages small_pages) noexcept {
   SuperBlock& super_block = host_.super_block();
   std::uint64_t writable = 0;
   for_each_vma(pages, [&](Vma& vma) {
-    if (pmd_mappings == PmdMappings::leave && vma.pte(pages.first).order == kPmdOrder) {
+    const bool all_alike = pmd_mappings == PmdMappings::protect && small_pages == SmallPages::all;
+    const bool is_huge = !all_alike && vma.pte(pages.first).order == kPmdOrder;
+    if (is_huge && pmd_mappings == PmdMappings::leave) {
       return;
     }
-    const std::uint64_t here = vma.write_protect(pages);
+    const bool only_first = !is_huge && small_pages == SmallPages::first;
+    const std::uint64_t here = vma.write_protect(only_first ? PageRange{pages.first, 1} : pages);
     super_block.system().events.emit({
         .type = EventType::pfn_mkclean_range,
         .dev = super_block.dev(),

@@ -140,34 +140,6 @@ TEST(FaultRace, Scenario24_DeletionWakesAll) {
   EXPECT_EQ(went_on, 3);
 }
 
-// The first of the waiters finds nothing and wants nothing. Woken alone, as kernels did once, it would be the last (B5).
-TEST(FaultRace, Scenario24_LostWakeUp) {
-  for (const bool historic : {false, true}) {
-    TwoAreas world({.policy = historic ? Policy{}.without(Step::wake_all_on_delete) : Policy{}});
-    Parking parking;
-    world.one.before_install = [&](const Installation&) { parking.stop_here(); };
-    world.one.install_fails = FaultOutcome(FaultOutcome::oom);
-    BlockedThread owner([&] { EXPECT_EQ(world.one.fault({3}, Access::read, 0), FaultOutcome::oom); });
-    parking.wait_until_parked();
-    BlockedThread indifferent([&] { EXPECT_TRUE(dax::invalidate_pages(world.context, *world.file, {{3}, 1}).ok()); });
-    EXPECT_TRUE(indifferent.blocks());
-    BlockedThread next([&] { EXPECT_TRUE(world.two.load({3}).has_value()); });
-    EXPECT_TRUE(next.blocks());
-    BlockedThread last([&] { EXPECT_TRUE(world.two.load({3}).has_value()); });
-    EXPECT_TRUE(last.blocks());
-
-    parking.let_go();
-    owner.join();
-    indifferent.join();
-
-    if (historic) {
-      EXPECT_TRUE(next.blocks());
-      EXPECT_TRUE(last.blocks());
-      wake_waiters({&world.file->mapping(), 3}, Wake::all);
-    }
-  }
-}
-
 // Who was woken and does not take the entry wakes the next.
 TEST(FaultRace, Scenario25_WaiterThatDeclines) {
   TwoAreas world;

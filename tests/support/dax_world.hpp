@@ -192,10 +192,14 @@ class FakeInode final : public Inode {
       pages.pages = std::min({pages.pages, blocks_.size() - pages.first.value, longest});
       DAXSIM_TRY(extent, allocate_locked(pages, access));
     }
+    Result<FileExtent> answer = extent;
     if (extent.kind == FileExtent::Kind::memory && !(extent.is_new && leaves_translation)) {
-      return dax::generic_direct_access(extent);
+      answer = dax::generic_direct_access(extent);
     }
-    return extent;
+    if (after_direct_access) {
+      after_direct_access(access);
+    }
+    return answer;
   }
 
   FaultOutcome fault(FaultRequest& request) noexcept override { return dax::fault(context_, *this, request); }
@@ -273,6 +277,7 @@ class FakeInode final : public Inode {
 
   // Set before threads start.
   std::function<Result<void>(PageRange, Access)> on_direct_access;
+  std::function<void(Access)> after_direct_access;  // the answer is made, and nobody has used it yet
   std::function<Result<void>()> on_commit;
   std::uint64_t longest = ~std::uint64_t{0};  // pages in one answer
   bool leaves_translation = true;             // of new blocks, to dax

@@ -50,8 +50,8 @@ struct LinearFs {
   // Errors: Errno::einval (no such file system on the device), Errno::eopnotsupp (a version of the format that is not
   // known), Errno::euclean (the super record or both checkpoints are damaged, or the device is smaller than the file
   // system), Errno::ebusy (something holds the device), Errno::enxio (dead device), Errno::enomem, Errno::enospc (the
-  // host disk is full), Errno::ehwpoison (a known media error in the super record, or where the
-  // checkpoint goes), Errno::eio. Context: may wait for the device.
+  // host disk is full), Errno::ehwpoison (a known media error in the super record, where the
+  // checkpoint goes, or in the last page), Errno::eio. Context: may wait for the device.
   static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& device);
 };
 

@@ -50,7 +50,7 @@ struct RealtimeFs {
   // file system), Errno::eopnotsupp (a version of the format that is not known), Errno::euclean (damaged, or a device is
   // smaller than the file system), Errno::ebusy (something holds a device; both are the same), Errno::enxio (dead
   // device), Errno::enomem, Errno::enospc (the host disk is full), Errno::ehwpoison (a known media error in the records
-  // at the front of a device, or where the checkpoint goes), Errno::eio. Context: may wait for the devices.
+  // at the front of a device, where the checkpoint goes, or in a last page), Errno::eio. Context: may wait for the devices.
   static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data, Attachment& realtime);
 
   // FS_XFLAG_REALTIME: whether the blocks that a file gets are on the realtime device; those of a new file are not. Set

@@ -51,8 +51,8 @@ enum class EventType : std::uint8_t {
   vmf_insert_mixed,                   // address, pfn: read-only PTE
   vmf_insert_mixed_mkwrite,           // address, pfn: writable PTE
   vmf_insert_pfn_pmd,                 // address, pfn, flags = 1 when writable
-  dax_writeback_range,                // pgoff, last
-  dax_writeback_range_done,           // pgoff (where it stopped), last, ret
+  dax_writeback_range,                // pgoff, last, length = entries that are dirty there and will be written
+  dax_writeback_range_done,           // pgoff (where it stopped), last, length as before, ret
   dax_writeback_one,                  // pgoff, last = pages, flags = 1 when the entry will be clean, object =
                                       // AddressSpace, length = look-ups of the index design, result = locks it took for
                                       // them; emitted after the flush, before the entry is unlocked

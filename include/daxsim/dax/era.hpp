@@ -30,23 +30,47 @@ struct Era {
 
 namespace eras {
 
-// 4.5: marks are never cleared again, so every fsync flushes every page that was ever stored to; nothing is
-// write-protected. 4.10 cleans entries, and forgets huge pages in doing so (B2). Until 5.13 deletion wakes one waiter (B5).
-inline constexpr Policy kNeverClean{.write_protect = WriteProtect::none, .clear_dirty = ClearDirty::never};
-inline constexpr Policy kWakesOne = Policy{}.without(Step::wake_all_on_delete);
+// Backwards in time, each without what the next release added. Of file systems that differed the eras take the worse:
+// B9 was XFS's alone.
+inline constexpr Policy kUntil6_7 = Policy{}.without(Step::announce_removal);
+inline constexpr Policy kUntil5_1 = Policy{}.without(Step::write_protect_small_pages).without(Step::probe_last_page);
+inline constexpr Policy kUntil4_17 = kUntil5_1.without(Step::wait_for_pins);
+inline constexpr Policy kUntil4_14 = kUntil4_17.without(Step::commit_before_mapping);
+inline constexpr Policy kUntil4_11 = kUntil4_14.without(Step::advance_writeback);
+inline constexpr Policy kUntil4_7 =
+    kUntil4_11.without(Step::invalidate_only_new_blocks).without(Step::invalidate_after_allocation);
 
-inline constexpr Era v4_5_rc1{"4.5-rc1", &designs::sector_of_super_block, layouts::v4_5, kNeverClean};
-inline constexpr Era v4_5{"4.5", &designs::sector_of_inode, layouts::v4_5, kNeverClean};
-inline constexpr Era v4_7{"4.7", &designs::sector_of_inode, layouts::v4_7,
-                          kNeverClean.without(Step::wake_all_on_delete)};
-inline constexpr Era v4_10{"4.10", &designs::sector_of_inode, layouts::v4_10,
-                           Policy{.write_protect = WriteProtect::pte}.without(Step::wake_all_on_delete)};
-inline constexpr Era v4_12{"4.12", &designs::sector_of_inode, layouts::v4_10, kWakesOne};
-inline constexpr Era v4_17{"4.17", &designs::pfn, layouts::v4_10, kWakesOne};
-inline constexpr Era v4_20{"4.20", &designs::pfn, layouts::v4_20, kWakesOne};
+// 4.5: marks are never cleared again, so every fsync flushes every page that was ever stored to; nothing is
+// write-protected. 4.10 cleans entries, and forgets huge pages in doing so (B2).
+constexpr Policy never_clean(Policy policy) {
+  policy.write_protect = WriteProtect::none;
+  policy.clear_dirty = ClearDirty::never;
+  return policy;
+}
+constexpr Policy forgets_huge_pages(Policy policy) {
+  policy.write_protect = WriteProtect::pte;
+  return policy;
+}
 // 6.1 was recorded marking entries dirty that were only read.
-inline constexpr Era v6_0{"6.0", &designs::pfn, layouts::v4_20, Policy{.read_fault = ReadFaultEntry::dirty}};
-inline constexpr Era v6_1{"6.1", &designs::pfn, layouts::v4_20, Policy{.read_fault = ReadFaultEntry::dirty}};
+constexpr Policy dirty_when_read(Policy policy) {
+  policy.read_fault = ReadFaultEntry::dirty;
+  return policy;
+}
+// 4.7 to 5.12: deletion wakes one waiter (B5).
+constexpr Policy wakes_one(const Policy& policy) { return policy.without(Step::wake_all_on_delete); }
+inline constexpr Policy kPolicy4_5 = never_clean(kUntil4_7.without(Step::lock_entry_in_fault));
+
+inline constexpr Era v4_5_rc1{"4.5-rc1", &designs::sector_of_super_block, layouts::v4_5,
+                              kPolicy4_5.without(Step::sync_all_files)};
+inline constexpr Era v4_5{"4.5", &designs::sector_of_inode, layouts::v4_5, kPolicy4_5};
+inline constexpr Era v4_7{"4.7", &designs::sector_of_inode, layouts::v4_7, never_clean(wakes_one(kUntil4_7))};
+inline constexpr Era v4_10{"4.10", &designs::sector_of_inode, layouts::v4_10,
+                           forgets_huge_pages(wakes_one(kUntil4_11))};
+inline constexpr Era v4_12{"4.12", &designs::sector_of_inode, layouts::v4_10, wakes_one(kUntil4_14)};
+inline constexpr Era v4_17{"4.17", &designs::pfn, layouts::v4_10, wakes_one(kUntil4_17)};
+inline constexpr Era v4_20{"4.20", &designs::pfn, layouts::v4_20, wakes_one(kUntil5_1)};
+inline constexpr Era v6_0{"6.0", &designs::pfn, layouts::v4_20, dirty_when_read(kUntil6_7)};
+inline constexpr Era v6_1{"6.1", &designs::pfn, layouts::v4_20, dirty_when_read(kUntil6_7)};
 inline constexpr Era v6_8{"6.8", &designs::pfn, layouts::v4_20, Policy{}};
 inline constexpr Era v6_12{"6.12", &designs::pfn, layouts::v4_20, Policy{}};
 inline constexpr Era v6_15{"6.15", &designs::pfn, layouts::v4_20, Policy{}};

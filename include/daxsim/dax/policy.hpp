@@ -25,20 +25,46 @@ enum class Step : std::uint8_t {
   // The machine tells the holder of a device that is removed. Without it nobody takes the device's pages out of page
   // tables (F7.4); a simulated process that then still loads or stores through them ends the whole program.
   notify_holder,
+
+  // Write-back.
+  advance_writeback,          // its walk goes on behind the entry that it has flushed (B1)
+  write_protect_small_pages,  // of a PMD entry all of them, not only the first (B3)
+  lock_entry_in_writeback,    // from before the flush until DIRTY is cleared (B7)
+  find_pmd_from_its_middle,   // by a range that begins inside it (B18)
+  count_entries,              // a file that has no pages but entries is not empty (B29)
+  sync_all_files,             // sync(2) writes back DAX entries (B12)
+  // Faults.
+  lock_entry_in_fault,      // before the file system is asked for the page (B6)
+  zero_with_allocation,     // new blocks are zeros when the file system names them; nobody zeroes them later (B13)
+  commit_before_mapping,    // a page of a MAP_SYNC area (B21)
+  unmap_huge_zero_page,     // before its entry is broken up (B22)
+  find_entry_after_commit,  // to install the page of a MAP_SYNC area only if it is still the file's (B31)
+  // Read and write.
+  invalidate_only_new_blocks,   // by write(2), not the whole file (B9)
+  invalidate_after_allocation,  // and not before it (B10)
+  hold_device_in_copy,          // while bytes are copied from its memory (B20)
+  // Blocks that leave a file.
+  wait_for_pins,               // of their pages (B17)
+  unmap_before_free,           // their pages (B33)
+  delete_entries_before_free,  // (B35)
+  // Devices.
+  probe_last_page,   // is there memory at the end of the device? asked at mount (B27)
+  announce_removal,  // as one, not as memory that failed (B25)
 };
+inline constexpr Step kLastStep = Step::announce_removal;
 
 struct Policy {
   WriteProtect write_protect = WriteProtect::pte_and_pmd;
   ClearDirty clear_dirty = ClearDirty::after_flush;
   ReadFaultEntry read_fault = ReadFaultEntry::clean;
-  std::uint32_t skipped = 0;  // bits of Step
+  std::uint64_t skipped = 0;  // bits of Step
 
   [[nodiscard]] constexpr bool takes(Step step) const noexcept {
-    return (skipped & (std::uint32_t{1} << static_cast<unsigned>(step))) == 0;
+    return (skipped & (std::uint64_t{1} << static_cast<unsigned>(step))) == 0;
   }
   [[nodiscard]] constexpr Policy without(Step step) const noexcept {
     Policy changed = *this;
-    changed.skipped |= std::uint32_t{1} << static_cast<unsigned>(step);
+    changed.skipped |= std::uint64_t{1} << static_cast<unsigned>(step);
     return changed;
   }
   // Errors: Errno::einval (a value outside its enum, or an unknown step).

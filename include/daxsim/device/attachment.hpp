@@ -41,6 +41,9 @@ enum class LifeState : std::uint8_t { alive, pre_remove, dax_dead, disk_gone, un
 // "ALIVE", "PRE_REMOVE", "DAX_DEAD", "DISK_GONE", "UNMAPPED". Never null; allowed in the fault path.
 const char* life_state_name(LifeState state) noexcept;
 
+// What the holder is told. Linux 6.0 to 6.7 told of a removal as of memory that failed (B25).
+enum class Notice : std::uint8_t { removal, failure };
+
 constexpr std::uint32_t minor_of(std::uint32_t dev) noexcept { return dev & ((std::uint32_t{1} << 20) - 1); }
 
 class Attachment {
@@ -118,10 +121,11 @@ class Attachment {
   // Errors: Errno::einval (no such edge from here; nothing happened). Context: may wait for gate readers; not inside
   // the gate, no locks held. Emits kill_dax, disk_gone, memunmap_pages.
   Result<void> advance(LifeState next);
-  // Tells the holder: pre_remove in alive and pre_remove, failure of all bytes from dax_dead on.
+  // Tells the holder: pre_remove in alive and pre_remove, failure of all bytes from dax_dead on, or always when that is
+  // the notice.
   // Errors: Errno::eopnotsupp (no holder, and then no event), and those of Holder::pre_remove and Holder::failure.
   // Context: may wait; no locks held. Emits dax_holder_notify_failure with what the holder answered.
-  Result<void> notify_holder();
+  Result<void> notify_holder(Notice notice = Notice::removal);
 
  private:
   struct Pins;

@@ -21,6 +21,8 @@ class Inode;
 
 // Whether write_protect() reaches areas that map the pages by a PMD (B2: kernels once left those writable).
 enum class PmdMappings : std::uint8_t { leave, protect };
+// And of those that map them one by one, all of the pages, or only the first (B3).
+enum class SmallPages : std::uint8_t { all, first };
 
 class AddressSpace {
  public:
@@ -54,7 +56,8 @@ class AddressSpace {
   void unmap_pages(PageRange pages, EvenCows even_cows) noexcept;
   // Makes the pages read-only in every area; returns how many page-table entries were writable. Emits pfn_mkclean_range
   // for each area. Fault path.
-  std::uint64_t write_protect(PageRange pages, PmdMappings pmd_mappings = PmdMappings::protect) noexcept;
+  std::uint64_t write_protect(PageRange pages, PmdMappings pmd_mappings = PmdMappings::protect,
+                              SmallPages small_pages = SmallPages::all) noexcept;
 
  private:
   Inode& host_;

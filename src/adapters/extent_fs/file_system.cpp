@@ -68,6 +68,11 @@ FileSystem::~FileSystem() {
 Result<void> FileSystem::load(std::uint64_t magic) {
   for (Attachment* const volume : volumes_) {
     DAXSIM_TRY_VOID(volume->claim(*this));
+    if (context_.policy.takes(Step::probe_last_page)) {
+      // Its memory may have been rounded down to what the memory map can describe. (The first page is read below.)
+      const Gate::Reader inside(volume->gate());
+      DAXSIM_TRY_VOID(volume->direct_access({volume->pages() - 1}, 1));
+    }
   }
   const MutexLock guard(allocation_lock_);
   DAXSIM_TRY(journal_, Journal::load(volumes_, magic, context_.system.arena));
@@ -338,7 +343,8 @@ Result<void> FileSystem::write_back_all() {
 
 Result<void> FileSystem::sync() {
   DAXSIM_TRY_VOID(check_mounted());
-  const Result<void> written = write_back_all();
+  const bool writes_back = context_.policy.takes(Step::sync_all_files);
+  const Result<void> written = writes_back ? write_back_all() : Result<void>();
   const MutexLock guard(allocation_lock_);
   DAXSIM_TRY_VOID(commit_locked());
   return written;
