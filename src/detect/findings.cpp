@@ -42,6 +42,26 @@ struct Flushed {
 };
 thread_local constinit Flushed flushed __attribute__((tls_model("initial-exec")));
 
+// Of the write-back that this thread is in: how far it is. Others may hand it more to do ahead of it, which ends with the
+// file; behind it there is no end.
+struct Walk {
+  static constexpr std::uint64_t kSlack = 15;  // entries: a pagevec of that time
+
+  std::uint64_t dirty_when_it_began = 0;
+  std::uint64_t visited = 0;
+  Pgoff furthest{};
+  bool came_back = false;
+
+  // True once: when it has become clear that the walk has no end of its own.
+  bool visit(Pgoff page) noexcept {
+    came_back |= visited != 0 && page <= furthest;
+    furthest = std::max(furthest, page);
+    ++visited;
+    return came_back && visited == dirty_when_it_began + kSlack + 1;
+  }
+};
+thread_local constinit Walk walk __attribute__((tls_model("initial-exec")));
+
 // A page that is mapped is where the CPU's stores went; for one that is not, the file system knows.
 struct RealPlace {
   Pfn first{};
@@ -121,7 +141,9 @@ std::string_view finding_name(FindingKind kind) noexcept {
                                                                       "dirty entry without storage",
                                                                       "flush of dead memory",
                                                                       "stale mapping",
-                                                                      "wrong-device flush"};
+                                                                      "wrong-device flush",
+                                                                      "unbounded sync",
+                                                                      "frame of two files"};
   return kNames[static_cast<unsigned>(kind)];
 }
 
@@ -133,6 +155,22 @@ struct Detectors::State {
 
   mutable Mutex watched_lock{LockRank::name_space};
   std::array<SuperBlock*, kWatched> watched DAXSIM_GUARDED_BY(watched_lock) = {};
+};
+
+// Frames behind one entry of storage, contiguous.
+struct Detectors::FrameUse {
+  Pfn first;
+  std::uint64_t pages = 0;
+  std::shared_ptr<Inode> inode;
+  Pgoff page;  // of the file
+
+  [[nodiscard]] Pfn end() const noexcept { return first + pages; }
+  [[nodiscard]] bool is_still_so() const {
+    const ExclusiveLock no_writers(inode->i_rwsem());
+    const Entry entry = entry_at(inode->mapping(), page).entry;
+    const RealPlace place = real_place(inode->mapping(), {page, 1});
+    return entry.is_value() && entry.is_real() && place.known && place.first == first;
+  }
 };
 
 Detectors::Detectors(EventStream& events) : events_(events), state_(std::make_unique<State>()) {
@@ -192,6 +230,7 @@ void Detectors::on_event(const Event& event) noexcept {
       break;
     case EventType::dax_writeback_range:
       flushed.count = 0;
+      walk = {.dirty_when_it_began = event.length};
       break;
     case EventType::dax_flush:
       if (event.ret != 0) {
@@ -214,6 +253,7 @@ void Detectors::on_event(const Event& event) noexcept {
     case EventType::dax_writeback_one:
       check_written_back(event);
       check_flushed(event);
+      check_walk(event);
       flushed.count = 0;
       break;
     case EventType::memunmap_pages:
@@ -250,6 +290,12 @@ void Detectors::check_flushed(const Event& event) noexcept {
       }
     }
     rest = {rest.first + pages, rest.pages - pages};
+  }
+}
+
+void Detectors::check_walk(const Event& event) noexcept {
+  if (walk.visit(event.pgoff)) {
+    report(FindingKind::unbounded_sync, event, event.ino, event.pgoff);
   }
 }
 
@@ -291,17 +337,39 @@ void Detectors::audit() {
     const MutexLock guard(state_->watched_lock);
     watched = state_->watched;
   }
+  Frames frames;
   for (SuperBlock* super_block : watched) {
     if (super_block == nullptr) {
       continue;
     }
     for (const std::shared_ptr<Inode>& inode : super_block->inodes_in_core()) {
-      audit_file(*super_block, *inode);
+      audit_file(*super_block, inode, frames);
+    }
+  }
+  check_frames(frames);
+}
+
+// (Until files can share blocks, none may.)
+void Detectors::check_frames(Frames& frames) {
+  std::ranges::sort(frames, [](const FrameUse& one, const FrameUse& other) {
+    return std::pair(one.first, one.inode->number()) < std::pair(other.first, other.inode->number());
+  });
+  const FrameUse* before = nullptr;  // the use that reaches furthest, of those that begin no later
+  for (const FrameUse& use : frames) {
+    const bool overlaps = before != nullptr && use.first < before->end() && use.inode != before->inode;
+    // Looked at again: a file may have lost the frame, and the other one got it, while they were looked at in turn.
+    if (overlaps && before->is_still_so() && use.is_still_so()) {
+      const Event here{.dev = use.inode->super_block().dev(), .id = events_.next_id()};
+      report(FindingKind::frame_of_two_files, here, use.inode->number(), use.page);
+    }
+    if (before == nullptr || before->end() < use.end()) {
+      before = &use;
     }
   }
 }
 
-void Detectors::audit_file(SuperBlock& super_block, Inode& inode) {
+void Detectors::audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>& file, Frames& frames) {
+  Inode& inode = *file;
   // Keeps out read and write, whose copies differ from the media for a moment under a clean entry.
   const ExclusiveLock no_writers(inode.i_rwsem());
   AddressSpace& mapping = inode.mapping();
@@ -323,6 +391,17 @@ void Detectors::audit_file(SuperBlock& super_block, Inode& inode) {
     const PageRange pages{state.first, state.entry.pages()};
     if (state.dirty && !state.entry.is_real()) {
       report(FindingKind::dirty_entry_without_storage, here, inode.number(), pages.first);
+    }
+    if (!state.entry.is_real()) {
+      continue;
+    }
+    for (PageRange rest = pages; !rest.empty();) {
+      const RealPlace place = real_place(mapping, rest);
+      const std::uint64_t here_pages = std::min(place.pages, rest.pages);
+      if (place.known) {
+        frames.push_back({.first = place.first, .pages = here_pages, .inode = file, .page = rest.first});
+      }
+      rest = {rest.first + here_pages, rest.pages - here_pages};
     }
     if (!clean_storage(state)) {
       continue;

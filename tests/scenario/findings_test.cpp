@@ -227,6 +227,73 @@ TEST(Findings, MissingFenceOfOneOfTwoDevices) {
   EXPECT_EQ(count(broken.machine, FindingKind::missing_fence), 1U);
 }
 
+// A walk of write-back, as the events tell of it: how many entries were dirty, and which it visits.
+std::size_t unbounded_syncs(std::uint64_t dirty, std::initializer_list<PageRange> visits) {
+  const Machine machine;
+  machine.events().emit({.type = EventType::dax_writeback_range, .length = dirty});
+  for (const PageRange& run : visits) {
+    for (Pgoff page = run.first; page < run.end(); page = page + 1) {
+      machine.events().emit({.type = EventType::dax_writeback_one, .pgoff = page, .last = 1});
+    }
+  }
+  return count(machine, FindingKind::unbounded_sync);
+}
+
+// Write-back that comes back to what it has passed, for longer than there was anything to do. One that comes back for a
+// few, or that others give more and more to do ahead of it, has an end.
+TEST(Findings, UnboundedSync) {
+  EXPECT_EQ(unbounded_syncs(20, {{{0}, 20}, {{0}, 20}, {{0}, 20}}), 1U);
+  EXPECT_EQ(unbounded_syncs(20, {{{0}, 20}, {{0}, 16}}), 1U);
+
+  EXPECT_EQ(unbounded_syncs(20, {{{0}, 20}, {{0}, 15}}), 0U);
+  EXPECT_EQ(unbounded_syncs(20, {{{0}, 500}}), 0U);
+}
+
+// The next call is a walk of its own.
+TEST(Findings, UnboundedSyncIsOfOneCall) {
+  const Machine machine;
+  for (int call = 0; call < 100; ++call) {
+    machine.events().emit({.type = EventType::dax_writeback_range, .length = 1});
+    machine.events().emit({.type = EventType::dax_writeback_one, .pgoff = {7}, .last = 1});
+  }
+  EXPECT_TRUE(machine.findings().empty());
+}
+
+// A block that went to another file while its first one still maps it; and one that was taken back before.
+TEST(Findings, FrameOfTwoFiles) {
+  for (const bool is_right : {false, true}) {
+    SoftFile world(1_MiB, with(is_right ? Policy{} : Policy{}.without(Step::unmap_before_free)));
+    world.store(0);
+    must(world.file.truncate(0));
+    const File other = must(world.fs.create("/other", must(world.fs.space()).free_pages << kPageShift));
+    const std::uint64_t there = must(world.process.mmap(other.open_file(), {}));
+    for (std::uint64_t offset = 0; offset < other.size(); offset += kPageSize) {
+      ASSERT_TRUE(world.process.store<int>(there + offset, 5).ok());
+    }
+    must(world.machine.power_cut());
+    ASSERT_EQ(count(world.machine, FindingKind::frame_of_two_files), is_right ? 0U : 1U);
+    if (!is_right) {
+      EXPECT_EQ(world.machine.findings().front().ino, other.open_file()->inode().number());
+    }
+  }
+}
+
+// Two files in huge pages side by side, and the pages of one in two areas, are in order.
+TEST(Findings, FramesOfTheirOwn) {
+  SoftFile world(8_MiB);
+  const File other = must(world.fs.create("/other", 4_MiB));
+  const std::uint64_t there = must(world.process.mmap(other.open_file(), {}));
+  const std::uint64_t again = must(world.process.mmap(world.file.open_file(), {.length = 1_MiB}));
+  for (std::uint64_t offset = 0; offset < 4_MiB; offset += kPageSize) {
+    world.store(offset);
+    ASSERT_TRUE(world.process.store<int>(there + offset, 5).ok());
+  }
+  ASSERT_TRUE(world.process.store<int>(again, 5).ok());
+  ASSERT_EQ(world.process.pte(there).order, kPmdOrder);
+  must(world.machine.power_cut());
+  EXPECT_TRUE(world.machine.findings().empty());
+}
+
 // Detectors look around without a trace: fsync of pages that nobody maps asks no device where they are (oracle, d).
 TEST(Findings, LookingAroundIsNoEvent) {
   SoftFile world(1_MiB);

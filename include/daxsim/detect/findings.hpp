@@ -30,8 +30,10 @@ enum class FindingKind : std::uint8_t {
   flush_of_dead_memory,           // a flush went to a disk that is gone, or to no memory at all
   stale_mapping,                  // a page of the device was still mapped when its memory was given back (F7)
   wrong_device_flush,             // write-back flushed another device than the pages are on, or other pages of it (F11)
+  unbounded_sync,      // write-back comes back to what it has passed, beyond what was dirty when it began (B1)
+  frame_of_two_files,  // at a power cut: a page frame is behind entries of two files (F3 I4, B33)
 };
-inline constexpr unsigned kFindingKinds = static_cast<unsigned>(FindingKind::wrong_device_flush) + 1;
+inline constexpr unsigned kFindingKinds = static_cast<unsigned>(FindingKind::frame_of_two_files) + 1;
 // "lost store", ... for people.
 std::string_view finding_name(FindingKind kind) noexcept;
 
@@ -56,7 +58,7 @@ class Detectors final : public EventObserver {
   void forget(SuperBlock& super_block) noexcept;
 
   // Looks at every entry of every file in core: lost stores, dirty entries without storage, clean entries with writable
-  // pages. The machine calls it just before the power goes. Context: no locks held; devices and file systems alive.
+  // pages, frames of two files. The machine calls it just before the power goes. Context: no locks held; devices and file systems alive.
   void audit();
 
   [[nodiscard]] std::vector<Finding> findings() const;
@@ -66,11 +68,15 @@ class Detectors final : public EventObserver {
 
  private:
   struct State;
+  struct FrameUse;
+  using Frames = std::vector<FrameUse>;
   void report(FindingKind kind, const Event& seen, std::uint64_t ino, Pgoff page) noexcept;
   void check_written_back(const Event& event) noexcept;
   void check_flushed(const Event& event) noexcept;
   void check_unmapped(const Event& event) noexcept;
-  void audit_file(SuperBlock& super_block, Inode& inode);
+  void check_walk(const Event& event) noexcept;
+  void audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>& inode, Frames& frames);
+  void check_frames(Frames& frames);
   EventStream& events_;
   const std::unique_ptr<State> state_;
 };
