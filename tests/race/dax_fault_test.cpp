@@ -5,7 +5,6 @@
 #include <array>
 #include <optional>
 
-#include "dax/entry.hpp"
 #include "daxsim/test_support/expect.hpp"
 #include "support/blocked_thread.hpp"
 #include "support/dax_world.hpp"
