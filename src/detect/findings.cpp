@@ -51,13 +51,16 @@ struct Walk {
   std::uint64_t visited = 0;
   Pgoff furthest{};
   bool came_back = false;
+  bool told = false;
 
   // True once: when it has become clear that the walk has no end of its own.
   bool visit(Pgoff page) noexcept {
     came_back |= visited != 0 && page <= furthest;
     furthest = std::max(furthest, page);
     ++visited;
-    return came_back && visited == dirty_when_it_began + kSlack + 1;
+    const bool tells = !told && came_back && visited > dirty_when_it_began + kSlack;
+    told |= tells;
+    return tells;
   }
 };
 thread_local constinit Walk walk __attribute__((tls_model("initial-exec")));

@@ -67,7 +67,7 @@ void survives_as_the_model_says(const Program::Shape& shape, const MachineOption
 TEST_P(DesignsOnLinear, SurviveAsTheModelSays) { survives_as_the_model_says({}, options); }
 TEST_P(DesignsOnRealtime, SurviveThereAsTheModelSays) { survives_as_the_model_says({.realtime = true}, options); }
 
-// Every era of Linux does, too: what they got wrong takes more than one device, a huge page, or a race.
+// Every era of Linux does, too: what they got wrong takes more than one device, a huge page, a race, or another call.
 TEST(ErasOnLinear, KeepWhatWasFsynced) {
   for (const Era& era : eras::all) {
     LiveWorld world = live_file(1_MiB, {}, {.era = era});

@@ -244,6 +244,7 @@ std::size_t unbounded_syncs(std::uint64_t dirty, std::initializer_list<PageRange
 TEST(Findings, UnboundedSync) {
   EXPECT_EQ(unbounded_syncs(20, {{{0}, 20}, {{0}, 20}, {{0}, 20}}), 1U);
   EXPECT_EQ(unbounded_syncs(20, {{{0}, 20}, {{0}, 16}}), 1U);
+  EXPECT_EQ(unbounded_syncs(20, {{{0}, 500}, {{0}, 1}}), 1U);
 
   EXPECT_EQ(unbounded_syncs(20, {{{0}, 20}, {{0}, 15}}), 0U);
   EXPECT_EQ(unbounded_syncs(20, {{{0}, 500}}), 0U);

@@ -35,7 +35,7 @@ enum class Step : std::uint8_t {
   sync_all_files,             // sync(2) writes back DAX entries (B12)
   // Faults.
   lock_entry_in_fault,      // before the file system is asked for the page (B6)
-  zero_with_allocation,     // new blocks are zeros when the file system names them; nobody zeroes them later (B13)
+  zero_with_allocation,     // and not when it has answered; matters where lock_entry_in_fault is skipped, too (B13)
   commit_before_mapping,    // a page of a MAP_SYNC area (B21)
   unmap_huge_zero_page,     // before its entry is broken up (B22)
   find_entry_after_commit,  // to install the page of a MAP_SYNC area only if it is still the file's (B31)
@@ -45,8 +45,8 @@ enum class Step : std::uint8_t {
   hold_device_in_copy,          // while bytes are copied from its memory (B20)
   // Blocks that leave a file.
   wait_for_pins,               // of their pages (B17)
-  unmap_before_free,           // their pages (B33)
-  delete_entries_before_free,  // (B35)
+  unmap_before_free,           // their pages; without it their entries stay as well (B33)
+  delete_entries_before_free,  // theirs (B35)
   // Devices.
   probe_last_page,   // is there memory at the end of the device? asked at mount (B27)
   announce_removal,  // as one, not as memory that failed (B25)
