@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "daxsim/base/config.hpp"
@@ -37,8 +38,15 @@ class DaxDevice : public DeviceView {
   // Errno::eio (the host could not read the media file). Context: fault path; may read the media file. F6.
   virtual Result<Memory> direct_access(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept = 0;
 
-  // All kernel addresses of this view: those of every Memory it answers. They stay its own until it is destroyed.
+  // All kernel addresses of this view, page 0 first: those of every Memory it answers. They stay its own until it is
+  // destroyed. Empty when they are not one range.
   [[nodiscard]] virtual std::span<std::byte> direct_map() const noexcept = 0;
+  // The device page at a kernel address; none: it is no address of this view. Context: fault path.
+  [[nodiscard]] virtual std::optional<Pgoff> page_at(std::uintptr_t kaddr) const noexcept {
+    const auto first = reinterpret_cast<std::uintptr_t>(direct_map().data());
+    const bool is_inside = kaddr >= first && kaddr - first < direct_map().size();
+    return is_inside ? std::optional(page_of(kaddr - first)) : std::nullopt;
+  }
 
   // Writes back the cache lines of `bytes` (rounded out to lines; inside the device): a line that differs from media
   // goes to media and to the unfenced log. Stores may go on meanwhile; a line takes the words that it had when it was
