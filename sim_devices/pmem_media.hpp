@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // PmemMedia: the file behind a simulated pmem. It is the only thing that survives: a line is durable when it is in here.
 //
-// I1 While the object lives the file is locked (flock) and registered by its inode: there is no second one.
-// I2 The mapping is used only for chunks that reserve() succeeded for, so a full disk is an error and not a SIGBUS: on
+// I1 The mapping is used only for chunks that reserve() succeeded for, so a full disk is an error and not a SIGBUS: on
 //    some file systems (tmpfs) even reading a hole through a mapping takes a block. Other chunks are read by load() and
 //    read().
-// I3 Words are 8 bytes, aligned, and stored whole.
+// I2 Words are 8 bytes, aligned, and stored whole.
 //
 // The file belongs to this object. Should somebody truncate it in spite of the lock, load(), read() and reserve() say
 // eio from then on; where the mapping is used the host raises SIGBUS, as for any mapped file.
@@ -13,7 +12,6 @@
 // Threads: load() one at a time, the rest any. Locks: one of rank media around reserving.
 #pragma once
 
-#include <atomic>
 #include <boost/interprocess/mapped_region.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -27,7 +25,7 @@
 #include "daxsim/base/sync.hpp"
 #include "daxsim/base/units.hpp"
 #include "daxsim/sim_devices/pmem.hpp"
-#include "host.hpp"
+#include "media_file.hpp"
 #include "page_set.hpp"
 
 DAXSIM_BEGIN
@@ -43,13 +41,12 @@ class PmemMedia {
  public:
   // Errors: as sim::open().
   static Result<std::shared_ptr<PmemMedia>> open(const Pmem& config);
-  ~PmemMedia();
   PmemMedia(const PmemMedia&) = delete;
   PmemMedia& operator=(const PmemMedia&) = delete;
 
-  [[nodiscard]] const std::string& name() const noexcept { return name_; }
-  [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
-  // The line that holds byte `offset`, in the mapping (I2).
+  [[nodiscard]] const std::string& name() const noexcept { return file_.name(); }
+  [[nodiscard]] std::uint64_t size() const noexcept { return file_.size(); }
+  // The line that holds byte `offset`, in the mapping (I1).
   [[nodiscard]] std::uint64_t* line(std::uint64_t offset) const noexcept {
     auto* const bytes = static_cast<std::byte*>(region_.get_address());
     return reinterpret_cast<std::uint64_t*>(bytes + round_down(offset, kCacheLine));
@@ -58,39 +55,25 @@ class PmemMedia {
   // Copies the data of a chunk to `to`, which is zero; holes are left alone.
   // Errors: Errno::eio (the file cannot be read, or was truncated). Context: fault path; waits for the disk.
   Result<void> load(std::uint64_t chunk, std::byte* to) noexcept;
-  // Bytes of the file, holes as zeroes. Errors and context as load().
-  Result<void> read(std::uint64_t offset, std::span<std::byte> to) const noexcept;
+  // As MediaFile::read().
+  Result<void> read(std::uint64_t offset, std::span<std::byte> to) const noexcept { return file_.read(offset, to); }
 
   // Makes the host give a chunk its blocks. Errors: Errno::enospc (disk or quota is full), Errno::eio (the file was
   // truncated), and what else the host says. Context: fault path; waits for the disk.
   Result<void> reserve(std::uint64_t chunk) noexcept;
   [[nodiscard]] bool reserved(std::uint64_t chunk) const noexcept { return reserved_.test(chunk); }
 
-  // The right to have the one view of it. Errors: Errno::ebusy.
-  Result<void> take_view() noexcept {
-    return viewed_.exchange(true, std::memory_order_acquire) ? Result<void>(Errno::ebusy) : Result<void>();
-  }
-  void return_view() noexcept { viewed_.store(false, std::memory_order_release); }
+  // As MediaFile's.
+  Result<void> take_view() noexcept { return file_.take_view(); }
+  void return_view() noexcept { file_.return_view(); }
 
  private:
   PmemMedia() noexcept = default;
-  Result<void> enlist() noexcept;
-  Result<void> settle_size(std::uint64_t wanted) noexcept;
   Result<void> map(const std::filesystem::path& path);
-  [[nodiscard]] bool whole() const noexcept;
 
   // Set by open(), then constant.
-  std::string name_;
-  std::uint64_t size_ = 0;
-  std::uint64_t host_device_ = 0;
-  std::uint64_t inode_ = 0;
-  bool enlisted_ = false;
-  Descriptor file_;
+  MediaFile file_;
   boost::interprocess::mapped_region region_;
-
-  PmemMedia* next_ = nullptr;  // of the process's list of media; guarded by its lock
-
-  std::atomic<bool> viewed_{false};
 
   Mutex lock_{LockRank::media};
   PageSet reserved_;  // chunks; inserted to under lock_

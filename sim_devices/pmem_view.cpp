@@ -12,7 +12,7 @@
 #include <span>
 #include <utility>
 
-#include "daxsim/base/random.hpp"
+#include "outcomes.hpp"
 
 DAXSIM_BEGIN
 namespace sim {
@@ -299,13 +299,8 @@ std::vector<PmemView::Pending> PmemView::histories(const Records& records) const
   return pending;
 }
 
-std::vector<LineHistory> PmemView::pending_lines() {
+std::vector<LineHistory> PmemView::lines_of(const std::vector<Pending>& pending) {
   std::vector<LineHistory> lines;
-  if (domain_ == PersistenceDomain::eadr) {
-    return lines;
-  }
-  const Records records = copy_log();
-  const std::vector<Pending> pending = histories(records);
   lines.reserve(pending.size());
   for (const Pending& line : pending) {
     lines.push_back({.offset = line.line * kCacheLine, .outcomes = line.outcomes()});
@@ -313,42 +308,11 @@ std::vector<LineHistory> PmemView::pending_lines() {
   return lines;
 }
 
-// Which outcome each pending line gets. Errors: Errno::einval.
-Result<std::vector<std::uint32_t>> PmemView::outcomes(const std::vector<Pending>& pending, const PowerCut& choice) {
-  std::vector<std::uint32_t> chosen(pending.size(), 0);
-  switch (choice.kind) {
-    case PowerCut::Kind::none:
-      break;
-    case PowerCut::Kind::all:
-      for (std::size_t i = 0; i < pending.size(); ++i) {
-        chosen[i] = pending[i].outcomes() - 1;
-      }
-      break;
-    case PowerCut::Kind::seeded: {
-      Random random(choice.seed);
-      for (std::size_t i = 0; i < pending.size(); ++i) {
-        chosen[i] = static_cast<std::uint32_t>(random.below(pending[i].outcomes()));
-      }
-      break;
-    }
-    case PowerCut::Kind::listed: {
-      std::vector<bool> listed(pending.size(), false);
-      for (const LineOutcome& line : choice.lines) {
-        const auto found =
-            std::lower_bound(pending.begin(), pending.end(), line.offset / kCacheLine,
-                             [](const Pending& candidate, std::uint64_t number) { return candidate.line < number; });
-        const auto at = static_cast<std::size_t>(found - pending.begin());
-        if (found == pending.end() || found->line * kCacheLine != line.offset || line.outcome >= found->outcomes() ||
-            listed[at]) {
-          return Errno::einval;
-        }
-        listed[at] = true;
-        chosen[at] = line.outcome;
-      }
-      break;
-    }
+std::vector<LineHistory> PmemView::pending_lines() {
+  if (domain_ == PersistenceDomain::eadr) {
+    return {};
   }
-  return chosen;
+  return lines_of(histories(copy_log()));
 }
 
 Result<PowerCutReport> PmemView::power_cut(const PowerCut& choice) {
@@ -361,9 +325,9 @@ Result<PowerCutReport> PmemView::power_cut(const PowerCut& choice) {
     if (choice.kind == PowerCut::Kind::listed && !choice.lines.empty()) {
       return Errno::einval;
     }
-    DAXSIM_TRY(chosen, outcomes(pending, {.kind = PowerCut::Kind::all}));
+    DAXSIM_TRY(chosen, choose_outcomes(lines_of(pending), {.kind = PowerCut::Kind::all}));
   } else {
-    DAXSIM_TRY(chosen, outcomes(pending, choice));
+    DAXSIM_TRY(chosen, choose_outcomes(lines_of(pending), choice));
   }
   for (std::size_t i = 0; i < pending.size(); ++i) {
     if (chosen[i] > pending[i].flushes) {

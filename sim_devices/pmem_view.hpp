@@ -88,7 +88,7 @@ class PmemView final : public DaxDevice {
   Result<void> move_lines(std::uint64_t page, std::uint64_t lines) noexcept;
   Records copy_log();
   std::vector<Pending> histories(const Records& records) const;
-  static Result<std::vector<std::uint32_t>> outcomes(const std::vector<Pending>& pending, const PowerCut& choice);
+  static std::vector<LineHistory> lines_of(const std::vector<Pending>& pending);
   void lose_memory() noexcept;
 
   const std::shared_ptr<PmemMedia> media_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// UnfencedLog: what the lines flushed since the last fence held before, oldest
-// first. A line flushed twice is in it twice.
+// UnfencedLog: what the lines flushed since the last fence held before, oldest first. A line flushed twice is in it twice.
+// Lines are 64 bytes of a pmem, or the sectors written to a block device.
 //
 // Records lie in blocks from the arena, because a flush may be part of a fault. The last block is kept when the log is
 // cleared, so a device that flushes and fences in turn allocates once.
@@ -14,25 +14,27 @@
 
 #include "daxsim/base/arena.hpp"
 #include "daxsim/base/config.hpp"
+#include "daxsim/base/units.hpp"
 
 DAXSIM_BEGIN
 namespace sim {
 
-class UnfencedLog {
+template <std::size_t line_bytes>
+class BasicUnfencedLog {
  public:
-  using Line = std::array<std::uint64_t, 8>;
+  using Line = std::array<std::uint64_t, line_bytes / sizeof(std::uint64_t)>;
   struct Record {
     std::uint64_t line;  // number on the device
     Line old;
   };
 
-  explicit UnfencedLog(Arena& arena) noexcept : arena_(arena) {}
-  ~UnfencedLog() {
+  explicit BasicUnfencedLog(Arena& arena) noexcept : arena_(arena) {}
+  ~BasicUnfencedLog() {
     clear();
     arena_.deallocate(first_, kBlockSize);
   }
-  UnfencedLog(const UnfencedLog&) = delete;
-  UnfencedLog& operator=(const UnfencedLog&) = delete;
+  BasicUnfencedLog(const BasicUnfencedLog&) = delete;
+  BasicUnfencedLog& operator=(const BasicUnfencedLog&) = delete;
 
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
 
@@ -90,6 +92,9 @@ class UnfencedLog {
   Block* last_ = nullptr;
   std::uint64_t size_ = 0;
 };
+
+using UnfencedLog = BasicUnfencedLog<kCacheLine>;
+using SectorLog = BasicUnfencedLog<kSectorSize>;
 
 }  // namespace sim
 DAXSIM_END

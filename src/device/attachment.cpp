@@ -8,6 +8,8 @@
 #include <map>
 #include <utility>
 
+#include "daxsim/device/memory_map.hpp"
+
 DAXSIM_BEGIN
 namespace {
 
@@ -20,6 +22,8 @@ constexpr std::uint64_t kHolderKey = ~std::uint64_t{0};
 std::int64_t kernel_result(const Result<void>& result) noexcept {
   return result.ok() ? 0 : -static_cast<std::int64_t>(result.error());
 }
+
+constexpr std::array<std::byte, kPageSize> kZeroes{};
 
 // Copies between the library's memory and the direct map, one aligned word at a time where it can: a flush may read the
 // same lines, and a reader of the media must not see less than 8 bytes torn.
@@ -73,16 +77,25 @@ struct Attachment::Pins {
   std::uint64_t total DAXSIM_GUARDED_BY(lock) = 0;
 };
 
-Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> view, Pfn first, std::uint32_t dev,
-                       EventStream& events)
+Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> dax,
+                       std::unique_ptr<BlockDevice> block, Pfn first, std::uint32_t dev, EventStream& events)
     : device_(std::move(device)),
       size_(device_->size()),
-      view_(std::move(view)),
+      dax_(std::move(dax)),
+      block_(std::move(block)),
       first_(first),
       dev_(dev),
       events_(events),
       pins_(std::make_unique<Pins>()),
       moves_(std::make_unique<std::atomic<std::uint16_t>[]>(pages() / kPagesPerPmd + 1)) {}
+
+Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> view, Pfn first, std::uint32_t dev,
+                       EventStream& events)
+    : Attachment(std::move(device), std::move(view), nullptr, first, dev, events) {}
+
+Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<BlockDevice> view, std::uint32_t dev,
+                       EventStream& events)
+    : Attachment(std::move(device), nullptr, std::move(view), MemoryMap::kEnd, dev, events) {}
 
 Attachment::~Attachment() = default;
 
@@ -108,7 +121,7 @@ bool Attachment::inside(ByteRange bytes) const noexcept {
 
 Result<Memory> Attachment::translate(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept {
   Result<Memory> memory = Errno::enxio;
-  if (state() >= LifeState::dax_dead) {
+  if (state() >= LifeState::dax_dead || !is_direct()) {
     return memory;
   }
   if (pages == 0) {
@@ -116,7 +129,7 @@ Result<Memory> Attachment::translate(Pgoff page, std::uint64_t pages, DaxMode mo
   } else if (page.value >= this->pages()) {
     memory = Errno::erange;
   } else {
-    memory = view_->direct_access(page, std::min(pages, this->pages() - page.value), mode);
+    memory = dax_->direct_access(page, std::min(pages, this->pages() - page.value), mode);
   }
   if (memory.ok()) {
     memory->pfn = first_ + page.value;
@@ -148,7 +161,7 @@ Result<void> Attachment::flush(ByteRange bytes) noexcept {
   if (!capabilities().write_cache) {
     return {};
   }
-  return view_->flush(bytes);
+  return dax_->flush(bytes);
 }
 
 Result<void> Attachment::fence() noexcept {
@@ -157,10 +170,21 @@ Result<void> Attachment::fence() noexcept {
   if (state() >= LifeState::disk_gone) {
     result = Errno::eio;
   } else {
-    view_->fence();
+    device_view().fence();
   }
   emit({.type = EventType::blkdev_issue_flush, .ret = kernel_result(result)});
   return result;
+}
+
+// Of a block device. Errors: Errno::enxio, Errno::erange, Errno::einval.
+Result<void> Attachment::check_sectors(ByteRange bytes) const noexcept {
+  if (state() >= LifeState::dax_dead) {
+    return Errno::enxio;
+  }
+  if (!inside(bytes)) {
+    return Errno::erange;
+  }
+  return (bytes.offset | bytes.length) % kSectorSize == 0 ? Result<void>() : Result<void>(Errno::einval);
 }
 
 template <class Copy>
@@ -185,6 +209,10 @@ Result<void> Attachment::for_each_run(ByteRange bytes, Copy copy) noexcept {
 
 Result<void> Attachment::read(std::uint64_t offset, std::span<std::byte> to) noexcept {
   const Gate::Reader reader(gate_);
+  if (!is_direct()) {
+    DAXSIM_TRY_VOID(check_sectors({offset, to.size()}));
+    return block_->read(offset / kSectorSize, to);
+  }
   return for_each_run({offset, to.size()}, [to](const std::byte* memory, std::uint64_t done, std::uint64_t length) {
     copy_from_memory(to.data() + done, memory, length);
   });
@@ -193,22 +221,37 @@ Result<void> Attachment::read(std::uint64_t offset, std::span<std::byte> to) noe
 Result<void> Attachment::write(std::uint64_t offset, std::span<const std::byte> from) noexcept {
   const Gate::Reader reader(gate_);
   const ByteRange bytes{offset, from.size()};
+  if (!is_direct()) {
+    DAXSIM_TRY_VOID(check_sectors(bytes));
+    return block_->write(offset / kSectorSize, from);
+  }
   DAXSIM_TRY_VOID(for_each_run(bytes, [from](std::byte* memory, std::uint64_t done, std::uint64_t length) {
     copy_to_memory(memory, from.data() + done, length);
   }));
   // Past the cache, so whatever the write-cache flag says.
-  return view_->flush(bytes);
+  return dax_->flush(bytes);
+}
+
+Result<void> Attachment::zero_sectors(ByteRange bytes) noexcept {
+  DAXSIM_TRY_VOID(check_sectors(bytes));
+  for (std::uint64_t done = 0; done < bytes.length; done += kZeroes.size()) {
+    const std::span zeroes = std::span(kZeroes).first(std::min(bytes.length - done, kZeroes.size()));
+    DAXSIM_TRY_VOID(block_->write((bytes.offset + done) / kSectorSize, zeroes));
+  }
+  return {};
 }
 
 Result<void> Attachment::zero(ByteRange bytes) noexcept {
-  static constexpr std::array<std::byte, kPageSize> kZeroes{};
   const Gate::Reader reader(gate_);
+  if (!is_direct()) {
+    return zero_sectors(bytes);
+  }
   DAXSIM_TRY_VOID(for_each_run(bytes, [](std::byte* memory, std::uint64_t, std::uint64_t length) {
     for (std::uint64_t at = 0; at < length; at += kZeroes.size()) {
       copy_to_memory(memory + at, kZeroes.data(), std::min(length - at, kZeroes.size()));
     }
   }));
-  return view_->flush(bytes);
+  return dax_->flush(bytes);
 }
 
 Result<void> Attachment::claim(Holder& holder) noexcept {
@@ -349,7 +392,7 @@ Result<void> Attachment::advance(LifeState next) {
     case LifeState::unmapped:
       gate_.synchronize();
       emit({.type = EventType::memunmap_pages, .ret = static_cast<std::int64_t>(pins()), .object = this});
-      view_->unmap();
+      device_view().unmap();
       break;
     case LifeState::alive:
     case LifeState::pre_remove:

@@ -76,10 +76,8 @@ MemoryMap::Place MemoryMap::find_kaddr(std::uintptr_t kaddr) noexcept {
     if (attachment == nullptr) {
       continue;
     }
-    const std::span<std::byte> direct_map = attachment->view().direct_map();
-    const auto first = reinterpret_cast<std::uintptr_t>(direct_map.data());
-    if (kaddr >= first && kaddr - first < direct_map.size()) {
-      return {attachment, page_of(kaddr - first)};
+    if (const std::optional<Pgoff> page = attachment->view().page_at(kaddr); page.has_value()) {
+      return {attachment, *page};
     }
   }
   return {};

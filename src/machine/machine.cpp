@@ -92,15 +92,27 @@ Result<void> Machine::check_power() const noexcept {
 
 Result<DeviceHandle> Machine::attach(std::shared_ptr<Device> device, const AttachOptions& options) {
   DAXSIM_TRY_VOID(check_power());
-  DAXSIM_TRY(std::unique_ptr<DaxDevice> view, device->make_view(core_->arena));
-  DAXSIM_TRY(const Pfn first, core_->memory.reserve(device->size() >> kPageShift, options.at));
+  // Only memory has frames.
+  const bool direct = device->capabilities().direct;
+  Pfn first;
+  std::unique_ptr<DaxDevice> view;
+  std::unique_ptr<BlockDevice> block_view;
+  if (direct) {
+    DAXSIM_TRY(view, device->make_view(core_->arena));
+    DAXSIM_TRY(first, core_->memory.reserve(device->size() >> kPageShift, options.at));
+  } else {
+    DAXSIM_TRY(block_view, device->make_block_view(core_->arena));
+  }
   const MutexLock guard(core_->lock);
   // pmem's major number, and one minor per device, as the recordings have them.
   const auto dev = (std::uint32_t{259} << 20) | static_cast<std::uint32_t>(core_->attachments.size());
-  auto attachment = std::make_unique<Attachment>(std::move(device), std::move(view), first, dev, core_->events);
-  Attachment& attached = *attachment;
-  core_->attachments.push_back(std::move(attachment));
-  core_->memory.bind(first, attached);
+  core_->attachments.push_back(
+      direct ? std::make_unique<Attachment>(std::move(device), std::move(view), first, dev, core_->events)
+             : std::make_unique<Attachment>(std::move(device), std::move(block_view), dev, core_->events));
+  Attachment& attached = *core_->attachments.back();
+  if (direct) {
+    core_->memory.bind(first, attached);
+  }
   core_->events.emit(
       {.type = EventType::attach, .dev = dev, .last = attached.pages(), .pfn = first, .object = &attached});
   return DeviceHandle(core_, attached);
@@ -194,7 +206,7 @@ Result<PowerCutReport> Machine::power_cut(const PowerCut& choice) {
   }
   if (choice.kind == PowerCut::Kind::listed) {
     // While the power is still on, so that a bad list costs nothing.
-    if (devices.size() != 1 || !all_possible(choice.lines, devices.front()->view().pending_lines())) {
+    if (devices.size() != 1 || !all_possible(choice.lines, devices.front()->device_view().pending_lines())) {
       return Errno::einval;
     }
   }
@@ -218,7 +230,7 @@ Result<PowerCutReport> Machine::power_cut(const PowerCut& choice) {
   for (std::size_t index = 0; index < devices.size(); ++index) {
     PowerCut own = choice;
     own.seed += index;
-    DAXSIM_TRY(const PowerCutReport report, devices[index]->view().power_cut(own));
+    DAXSIM_TRY(const PowerCutReport report, devices[index]->device_view().power_cut(own));
     total.unfenced_lines += report.unfenced_lines;
     total.dirty_lines += report.dirty_lines;
     total.lost_lines += report.lost_lines;

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/atomic_copy.hpp"
 #include "daxsim/vfs/super_block.hpp"
-#include "mm/atomic_copy.hpp"
 #include "mm/page_table.hpp"
 #include "mm/process_area.hpp"
 
@@ -61,9 +61,9 @@ AccessResult<void> Process::transfer(std::uint64_t address, Buffer buffer) noexc
   const std::uint64_t in_first = std::min<std::uint64_t>(buffer.size(), kPageSize - address % kPageSize);
   const auto copy = [](std::byte* mapped, Buffer part) {
     if constexpr (access == Access::read) {
-      soft_mmu::copy_from_mapped(part, mapped);
+      copy_from_mapped(part, mapped);
     } else {
-      soft_mmu::copy_to_mapped(mapped, part);
+      copy_to_mapped(mapped, part);
     }
   };
   bool is_warm = true;

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "base/atomic_copy.hpp"
 #include "daxsim/vfs/super_block.hpp"
-#include "mm/atomic_copy.hpp"
 
 DAXSIM_BEGIN
 namespace soft_mmu {

@@ -11,9 +11,11 @@
 #include "daxsim/base/events.hpp"
 #include "daxsim/dax/policy.hpp"
 #include "daxsim/detect/findings.hpp"
+#include "daxsim/device/attachment.hpp"
 #include "daxsim/device/memory_map.hpp"
 #include "daxsim/index/xarray.hpp"
 #include "daxsim/sim_devices/pmem.hpp"
+#include "daxsim/sim_devices/ram_disk.hpp"
 #include "daxsim/test_support/must.hpp"
 #include "daxsim/vfs/error_sequence.hpp"
 #include "errors/world.hpp"
@@ -151,11 +153,11 @@ void visit_views(Observer& saw) {
   arena.fail_from(0);
   saw.enter("power cuts that are not possible");
   const std::vector<LineHistory> pending = view->pending_lines();
-  saw("DaxDevice::power_cut", view->power_cut({.kind = PowerCut::Kind::listed, .lines = {{.offset = 1}}}));
-  saw("DaxDevice::power_cut",
+  saw("DeviceView::power_cut", view->power_cut({.kind = PowerCut::Kind::listed, .lines = {{.offset = 1}}}));
+  saw("DeviceView::power_cut",
       view->power_cut({.kind = PowerCut::Kind::listed,
                        .lines = {{.offset = pending.front().offset, .outcome = pending.front().outcomes}}}));
-  saw("DaxDevice::power_cut",
+  saw("DeviceView::power_cut",
       view->power_cut({.kind = PowerCut::Kind::listed,
                        .lines = {{.offset = pending.front().offset}, {.offset = pending.front().offset}}}));
 }
@@ -172,9 +174,45 @@ void visit_truncated_media(Observer& saw) {
   std::filesystem::resize_file(media.path(), 1_MiB);
   saw("DaxDevice::direct_access", view->direct_access({300}, 1, DaxMode::access));
   saw("DaxDevice::flush", view->flush({0, kPageSize}));
-  saw("DaxDevice::power_cut", view->power_cut({.kind = PowerCut::Kind::all}));
+  saw("DeviceView::power_cut", view->power_cut({.kind = PowerCut::Kind::all}));
   std::filesystem::resize_file(media.path(), 2_MiB);
-  saw("DaxDevice::power_cut", view->power_cut({.kind = PowerCut::Kind::all}));
+  saw("DeviceView::power_cut", view->power_cut({.kind = PowerCut::Kind::all}));
+}
+
+void visit_block_devices(Observer& saw) {
+  saw.enter("a block device");
+  support::TempFile media;
+  const std::shared_ptr<Device> device = must(sim::open(sim::RamDisk{.media = media.path(), .size = 2_MiB}));
+  const VirtualClock clock;
+  EventStream events(clock, 16);
+  Arena arena;
+  auto view = must(saw.through("Device::make_block_view", device->make_block_view(arena)));
+  saw("Device::make_block_view", device->make_block_view(arena));
+  BlockDevice& sectors = *view;
+  Attachment attachment(device, std::move(view), 0, events);
+  std::array<std::byte, 2 * kPageSize> bytes{};
+  for (const std::uint64_t offset : {0_KiB, 4_KiB, std::uint64_t{8}, 2_MiB, ~std::uint64_t{0}}) {
+    for (const std::uint64_t length : {0_KiB, 8_KiB, std::uint64_t{100}}) {
+      saw("Attachment::direct_access", attachment.direct_access(page_of(offset), length));
+      saw("Attachment::read", attachment.read(offset, std::span(bytes).first(length)));
+      saw("Attachment::write", attachment.write(offset, std::span(bytes).first(length)));
+      saw("Attachment::zero", attachment.zero({offset, length}));
+    }
+  }
+  saw.enter("a block device without memory for its log");
+  arena.fail_from(1);
+  for (std::uint64_t sector = 0; sector < 256; sector += 16) {
+    saw("BlockDevice::write", sectors.write(sector, bytes));
+    saw("Attachment::write", attachment.write(sector * kSectorSize, bytes));
+    saw("Attachment::zero", attachment.zero({sector * kSectorSize, bytes.size()}));
+  }
+  arena.fail_from(0);
+  saw.enter("a block device whose media file somebody has truncated");
+  std::filesystem::resize_file(media.path(), 0);
+  saw("BlockDevice::read", sectors.read(0, bytes));
+  saw("BlockDevice::write", sectors.write(0, bytes));
+  saw("Attachment::read", attachment.read(0, bytes));
+  saw("DeviceView::power_cut", sectors.power_cut({}));
 }
 
 void visit_media(Observer& saw) {
@@ -206,6 +244,7 @@ void visit_low_worlds(Observer& saw) {
   visit_error_sequence(saw);
   visit_views(saw);
   visit_truncated_media(saw);
+  visit_block_devices(saw);
   visit_media(saw);
 }
 

@@ -52,6 +52,8 @@ class Attachment {
   // outlives the attachment.
   Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> view, Pfn first, std::uint32_t dev,
              EventStream& events);
+  // Of a device that is not direct: `view` is what its make_block_view() answered, and it has no frames.
+  Attachment(std::shared_ptr<Device> device, std::unique_ptr<BlockDevice> view, std::uint32_t dev, EventStream& events);
   ~Attachment();
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
@@ -61,12 +63,19 @@ class Attachment {
   [[nodiscard]] std::uint64_t pages() const noexcept { return size_ >> kPageShift; }
   [[nodiscard]] const Capabilities& capabilities() const noexcept { return device_->capabilities(); }
   [[nodiscard]] const std::shared_ptr<Device>& device() const noexcept { return device_; }
+  // MemoryMap::kEnd, where no memory is, of a device that is not direct.
   [[nodiscard]] Pfn first_pfn() const noexcept { return first_; }
   // (major << 20) | minor, as the kernel's dev_t. A machine never gives out a minor number twice.
   [[nodiscard]] std::uint32_t dev() const noexcept { return dev_; }
   [[nodiscard]] LifeState state() const noexcept { return state_.load(std::memory_order_seq_cst); }
   [[nodiscard]] Gate& gate() noexcept { return gate_; }
-  [[nodiscard]] DaxDevice& view() noexcept { return *view_; }
+  [[nodiscard]] bool is_direct() const noexcept { return dax_ != nullptr; }
+  // Of a direct device.
+  [[nodiscard]] DaxDevice& view() noexcept { return *dax_; }
+  // Of any, for power cuts.
+  [[nodiscard]] DeviceView& device_view() noexcept {
+    return is_direct() ? static_cast<DeviceView&>(*dax_) : static_cast<DeviceView&>(*block_);
+  }
 
   // Which life of its memory a device page is in: differs between attachments that had the same frames one after the
   // other, and changes when what the page holds has moved elsewhere. Comes back after 2^16 changes. Context: fault path.
@@ -76,11 +85,11 @@ class Attachment {
 
   // Page offset on the device to memory (F6, 5.17+). The answer may be shorter than asked, never empty, and never
   // reaches beyond the end of the device.
-  // Errors: Errno::enxio (dead), Errno::einval (pages is 0), Errno::erange (page beyond the end), and those of
-  // DaxDevice::direct_access. Context: fault path, inside the gate. Emits dax_direct_access.
+  // Errors: Errno::enxio (dead, or not direct), Errno::einval (pages is 0), Errno::erange (page beyond the end), and
+  // those of DaxDevice::direct_access. Context: fault path, inside the gate. Emits dax_direct_access.
   Result<Memory> direct_access(Pgoff page, std::uint64_t pages, DaxMode mode = DaxMode::access) noexcept;
 
-  // dax_flush: no-op without a write cache. Works until disk_gone, as the kernel's does (no liveness check, F5.3).
+  // dax_flush, of a direct device: no-op without a write cache. Works until disk_gone, as the kernel's does (no liveness check, F5.3).
   // Errors: Errno::eio (disk gone), Errno::erange (beyond the end), and those of DaxDevice::flush. Context: fault path.
   // Emits dax_flush.
   Result<void> flush(ByteRange bytes) noexcept;
@@ -88,13 +97,14 @@ class Attachment {
   // The device's cache flush. Errors: Errno::eio (disk gone). Context: fault path. Emits blkdev_issue_flush.
   Result<void> fence() noexcept;
 
-  // Metadata and pwrite. write() and zero() are cache-bypassing copies (F5.6): the bytes are in the unfenced log at
-  // once, whatever the write-cache flag says, and a fence makes them durable. `to`/`from` are not user memory. No
-  // events: the caller knows what the copy is for. On an error part of the bytes may have been copied. Context: fault
-  // path.
-  // Errors: Errno::enxio (dead), Errno::erange (beyond the end), and those of DaxDevice::direct_access.
+  // Metadata, pwrite and the page cache: of any device, in whole sectors of one that is not direct. write() and zero()
+  // are cache-bypassing copies (F5.6): the bytes are in the unfenced log at once, whatever the write-cache flag says, and
+  // a fence makes them durable. `to`/`from` are not user memory. No events: the caller knows what the copy is for. On an
+  // error part of the bytes may have been copied. Context: fault path.
+  // Errors: Errno::enxio (dead), Errno::erange (beyond the end), Errno::einval (not whole sectors of a block device), and
+  // those of DaxDevice::direct_access and BlockDevice::read.
   Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept;
-  // Errors: those of read and DaxDevice::flush.
+  // Errors: those of read, and those of DaxDevice::flush and BlockDevice::write.
   Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept;
   Result<void> zero(ByteRange bytes) noexcept;
 
@@ -130,6 +140,10 @@ class Attachment {
  private:
   struct Pins;
   void emit(Event event) noexcept;
+  Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> dax, std::unique_ptr<BlockDevice> block,
+             Pfn first, std::uint32_t dev, EventStream& events);
+  [[nodiscard]] Result<void> check_sectors(ByteRange bytes) const noexcept;
+  Result<void> zero_sectors(ByteRange bytes) noexcept;
   [[nodiscard]] bool inside(ByteRange bytes) const noexcept;
   Result<Memory> translate(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept;
   template <class Copy>
@@ -137,7 +151,8 @@ class Attachment {
 
   const std::shared_ptr<Device> device_;
   const std::uint64_t size_;
-  const std::unique_ptr<DaxDevice> view_;
+  const std::unique_ptr<DaxDevice> dax_;      // of a direct device
+  const std::unique_ptr<BlockDevice> block_;  // of any other
   const Pfn first_;
   const std::uint32_t dev_;
   EventStream& events_;

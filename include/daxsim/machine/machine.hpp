@@ -97,7 +97,8 @@ class Machine {
     return attach(std::move(device), options);
   }
   // A medium that exists.
-  // Errors: those of Device::make_view, those of MemoryMap::reserve (the frames), Errno::eshutdown (no power).
+  // Errors: those of Device::make_view and Device::make_block_view, those of MemoryMap::reserve (the frames of a direct
+  // device), Errno::eshutdown (no power).
   Result<DeviceHandle> attach(std::shared_ptr<Device> device, const AttachOptions& options = {});
   // In the order in which they were attached, removed ones too.
   [[nodiscard]] std::vector<DeviceHandle> devices() const;
@@ -150,7 +151,7 @@ class Machine {
   // still on), Errno::eio and Errno::enospc (the host failed; the media file may lack lines).
   Result<PowerCutReport> power_cut(const PowerCut& choice = {});
   // A new machine with the same options over the devices that were not removed. Without a power cut before, this one
-  // shuts down in order first. Errors: those of Device::make_view.
+  // shuts down in order first. Errors: those of Device::make_view and Device::make_block_view.
   Result<Machine> reboot();
 
   [[nodiscard]] EventStream& events() const noexcept;

@@ -37,8 +37,8 @@ struct FileExtent {
   bool metadata_dirty = false;  // a crash now would lose the mapping: MAP_SYNC must commit first (IOMAP_F_DIRTY)
   PageRange pages;   // what the answer is for: begins at the asked page; 1 or more pages, maybe fewer than asked
   PageRange extent;  // the whole run around it, contiguous on the device; contains `pages`
-  Attachment* device = nullptr;  // memory, unwritten: where
-  Pgoff device_page;             // memory, unwritten: of pages.first
+  Attachment* device = nullptr;  // memory, unwritten, not_direct: where
+  Pgoff device_page;             // memory, unwritten, not_direct: of pages.first
   // memory: of pages.first, for pages.pages pages. A file system on one device may leave it empty (memory.pages 0) after
   // allocating: dax then asks the device itself (dax::generic_direct_access), at the moment the kernel would.
   Memory memory{};
@@ -87,7 +87,7 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // blocks come back as zeroed memory, durable zeros before the mapping becomes visible. Access::read changes nothing.
   // Errors: Errno::enospc, Errno::enomem, Errno::efbig (beyond the format), Errno::enxio (dead device),
   // Errno::ehwpoison (known media error), Errno::eio (the device). Context: fault path, inside the device's gate (Gate::Reader) when the answer's memory is
-  // to be used; invalidate_lock or i_rwsem held.
+  // to be used; invalidate_lock, i_rwsem or the lock of a cached page held.
   virtual Result<FileExtent> direct_access(PageRange pages, Access access) noexcept = 0;
 
   // Where `pages` are, or the first of them: they begin `behind` pages after the one that `cookie` was given for, in the

@@ -16,6 +16,7 @@
 #include <fstream>
 #include <string>
 
+#include "daxsim/sim_devices/ram_disk.hpp"
 #include "pmem_test.hpp"
 #include "support/child.hpp"
 #include "support/error_of.hpp"
@@ -47,6 +48,7 @@ Refusal refuse_madvise;          // populating the view's memory
 Refusal refuse_fallocate;        // the same on old hosts
 Refusal refuse_posix_fallocate;  // of the media
 Refusal refuse_pread;
+Refusal refuse_pwrite;  // of a RAM disk
 Refusal refuse_memfd;
 Refusal refuse_flock;
 std::atomic<bool> locks_are_granted{false};  // to everybody, as within one process where locks belong to it
@@ -94,6 +96,10 @@ int posix_fallocate(int file, off_t offset, off_t length) {
 
 ssize_t pread(int file, void* to, size_t length, off_t offset) {
   return refused(refuse_pread) != 0 ? -1 : ::syscall(SYS_pread64, file, to, length, offset);
+}
+
+ssize_t pwrite(int file, const void* from, size_t length, off_t offset) {
+  return refused(refuse_pwrite) != 0 ? -1 : ::syscall(SYS_pwrite64, file, from, length, offset);
 }
 
 int memfd_create(const char* name, unsigned flags) noexcept {
@@ -330,6 +336,22 @@ TEST(PmemHostTest, ARealFullDisk) {
               }
             }),
             "");
+}
+
+TEST(RamDiskHostTest, WritesSayWhatTheHostSays) {
+  // Errno::enospc for a full disk or quota, Errno::eio for other trouble; an interrupted call is made again.
+  Arena arena;
+  const auto device = must(sim::open(sim::RamDisk{.size = kSmall}));
+  const auto view = must(device->make_block_view(arena));
+  const std::array<std::byte, kSectorSize> sector{};
+  for (const auto& [host, ours] : {std::pair(ENOSPC, Errno::enospc), {EDQUOT, Errno::enospc}, {EFBIG, Errno::eio}}) {
+    refuse(refuse_pwrite, host);
+    EXPECT_EQ(error_of(view->write(0, sector)), ours);
+  }
+  refuse(refuse_pwrite, EINTR);
+  must(view->write(0, sector));
+  refuse(refuse_memfd, EMFILE);
+  EXPECT_EQ(error_of(sim::open(sim::RamDisk{.size = kSmall})), Errno::emfile);
 }
 
 }  // namespace

@@ -13,7 +13,6 @@
 #include "daxsim/base/config.hpp"
 
 DAXSIM_BEGIN
-namespace soft_mmu {
 
 template <class T>
 void load_one(std::byte* mapped, std::byte* to) noexcept {
@@ -60,5 +59,4 @@ inline void copy_to_mapped(std::byte* mapped, std::span<const std::byte> from) n
   in_aligned_pieces(mapped, from.size(), [&]<class T>(std::size_t at) { store_one<T>(mapped + at, from.data() + at); });
 }
 
-}  // namespace soft_mmu
 DAXSIM_END
