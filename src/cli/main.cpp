@@ -3,6 +3,7 @@
 
 #include "cli/demo.hpp"
 #include "cli/matrix.hpp"
+#include "cli/report.hpp"
 #include "daxsim/base/config.hpp"
 
 #define DAXSIM_TEXT_INNER(x) #x
@@ -38,10 +39,26 @@ int main(int argc, char** argv) {
   matrix_command->add_flag("--json", matrix.json, "print the same as one JSON document");
   matrix_command->add_flag("-v,--verbose", matrix.verbose, "also each cell's story, step by step, with its events");
 
+  daxsim::cli::ReportOptions report;
+  CLI::App* const report_command = app.add_subcommand(
+      "report",
+      "Make one page (HTML, no other files, nothing from the net) of what `daxsim matrix` finds: the table, what each "
+      "question asks, and for every bad cell the steps and events that led there, device by device. With --bench also "
+      "plots of what each design costs, against dirty pages and against fragmentation.");
+  report_command->add_option("-o,--out", report.out, "the page; one that is there is replaced")->capture_default_str();
+  report_command->add_option("--matrix", report.matrix,
+                             "the output of `daxsim matrix --json -v`, instead of asking now (a few seconds)");
+  report_command->add_option("--bench", report.bench,
+                             "what `bench_designs --benchmark_out=FILE --benchmark_out_format=json` wrote");
+  report_command->footer("Example: daxsim report -o designs.html && xdg-open designs.html");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (report_command->parsed()) {
+    return daxsim::cli::report(report);
   }
   return matrix_command->parsed() ? daxsim::cli::matrix(matrix) : daxsim::cli::demo(demo);
 }

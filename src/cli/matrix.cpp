@@ -30,8 +30,6 @@ using lab::Verdict;
 constexpr int kTimings = 5;
 constexpr std::size_t kNameWidth = 16;
 constexpr std::size_t kCellWidth = 11;
-// Whose fsync the costs per page are of.
-constexpr std::string_view kCostQuestion = "page-fsync";
 
 // A cell as it came out, and what was said about it before.
 struct Asked {
@@ -239,31 +237,30 @@ Result<Cell> ask(const Question& question, const IndexDesign& design, const Matr
   return best;
 }
 
-}  // namespace
+using Questions = std::vector<const Question*>;
+using Designs = std::vector<const IndexDesign*>;
 
-int matrix(const MatrixOptions& options) {
-  std::vector<const Question*> all_questions;
+Questions all_questions() {
+  Questions all;
   for (const Question& question : lab::questions()) {
-    all_questions.push_back(&question);
+    all.push_back(&question);
   }
-  const std::vector<const IndexDesign*> all_designs(designs::all().begin(), designs::all().end());
-  const auto questions = chosen<Question>(all_questions, options.question, "question",
-                                          [](const Question& question) { return question.name; });
-  const auto designs = chosen<IndexDesign>(all_designs, options.design, "design",
-                                           [](const IndexDesign& design) { return design.name(); });
-  if (questions.empty() || designs.empty()) {
-    return 2;
-  }
+  return all;
+}
+Designs all_designs() { return {designs::all().begin(), designs::all().end()}; }
 
+// Row by row. Nothing, and a word to the user, when the host is short of something.
+std::optional<std::vector<Asked>> ask_all(const Designs& designs, const Questions& questions,
+                                          const MatrixOptions& options) {
   const Json expected = Json::parse(expected_matrix());
   std::vector<Asked> cells;
   for (const IndexDesign* design : designs) {
     for (const Question* question : questions) {
       Result<Cell> cell = ask(*question, *design, options);
       if (!cell.ok()) {
-        fmt::print(stderr, "daxsim matrix: {} / {}: {} ({})\n", design->name(), question->name,
-                   errno_name(cell.error()), errno_text(cell.error()));
-        return 1;
+        fmt::print(stderr, "daxsim: {} / {}: {} ({})\n", design->name(), question->name, errno_name(cell.error()),
+                   errno_text(cell.error()));
+        return std::nullopt;
       }
       Asked asked{.design = design, .question = question, .cell = std::move(*cell), .expected = {}, .because = {}};
       asked.expected = text_of(expected.at("cells"), design->name(), question->name);
@@ -271,22 +268,53 @@ int matrix(const MatrixOptions& options) {
       cells.push_back(std::move(asked));
     }
   }
-  const bool ok = std::ranges::all_of(cells, &Asked::accounted_for);
+  return cells;
+}
 
+bool all_accounted_for(const std::vector<Asked>& cells) { return std::ranges::all_of(cells, &Asked::accounted_for); }
+
+Json document_of(const Questions& questions, const std::vector<Asked>& cells, const MatrixOptions& options) {
+  Json json{{"schema", kMatrixSchema},
+            {"ok", all_accounted_for(cells)},
+            {"era", eras::v6_12.name},
+            {"questions", Json::object()},
+            {"cells", Json::object()}};
+  for (const Question* question : questions) {
+    json["questions"][std::string(question->name)] = question->asks;
+  }
+  for (const Asked& asked : cells) {
+    json["cells"][std::string(asked.design->name())][std::string(asked.question->name)] = json_of(asked, options);
+  }
+  return json;
+}
+
+}  // namespace
+
+std::optional<nlohmann::ordered_json> matrix_document() {
+  MatrixOptions options;
+  options.verbose = true;
+  const Questions questions = all_questions();
+  const std::optional<std::vector<Asked>> cells = ask_all(all_designs(), questions, options);
+  return cells ? std::optional(document_of(questions, *cells, options)) : std::nullopt;
+}
+
+int matrix(const MatrixOptions& options) {
+  const auto questions = chosen<Question>(all_questions(), options.question, "question",
+                                          [](const Question& question) { return question.name; });
+  const auto designs = chosen<IndexDesign>(all_designs(), options.design, "design",
+                                           [](const IndexDesign& design) { return design.name(); });
+  if (questions.empty() || designs.empty()) {
+    return 2;
+  }
+  const std::optional<std::vector<Asked>> asked_cells = ask_all(designs, questions, options);
+  if (!asked_cells) {
+    return 1;
+  }
+  const std::vector<Asked>& cells = *asked_cells;
+  const int status = all_accounted_for(cells) ? 0 : 1;
   if (options.json) {
-    Json json{{"schema", "daxsim-matrix-1"},
-              {"ok", ok},
-              {"era", eras::v6_12.name},
-              {"questions", Json::object()},
-              {"cells", Json::object()}};
-    for (const Question* question : questions) {
-      json["questions"][std::string(question->name)] = question->asks;
-    }
-    for (const Asked& asked : cells) {
-      json["cells"][std::string(asked.design->name())][std::string(asked.question->name)] = json_of(asked, options);
-    }
-    fmt::print("{}\n", json.dump(2));
-    return ok ? 0 : 1;
+    fmt::print("{}\n", document_of(questions, cells, options).dump(2));
+    return status;
   }
 
   const Table table(options);
@@ -308,7 +336,7 @@ int matrix(const MatrixOptions& options) {
       table.difference(asked);
     }
   }
-  return ok ? 0 : 1;
+  return status;
 }
 
 }  // namespace daxsim::cli

@@ -2,9 +2,17 @@
 // `daxsim matrix`: every index design, every question, held against what was expected before it first ran.
 #pragma once
 
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace daxsim::cli {
+
+// "schema" of the JSON document.
+inline constexpr const char* kMatrixSchema = "daxsim-matrix-1";
+// Whose fsync the costs per page are of.
+inline constexpr std::string_view kCostQuestion = "page-fsync";
 
 struct MatrixOptions {
   std::string design;    // empty: all
@@ -17,6 +25,9 @@ struct MatrixOptions {
 // Returns the exit status: 0 when every cell is as expected or its difference explained, 1 when one is not, 2 for an
 // unknown design or question.
 int matrix(const MatrixOptions& options);
+
+// What `daxsim matrix --json -v` prints. Nothing, and a word to the user, when the host is short of something.
+std::optional<nlohmann::ordered_json> matrix_document();
 
 // The text of docs/expected-matrix.json.
 const char* expected_matrix() noexcept;

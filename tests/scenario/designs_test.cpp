@@ -9,8 +9,6 @@
 
 #include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/expect.hpp"
-#include "program.hpp"
-#include "support/sanitized.hpp"
 
 namespace daxsim::test {
 namespace {
@@ -56,16 +54,6 @@ void keeps_what_was_fsynced(LiveWorld world) {
 
 TEST_P(DesignsOnLinear, KeepWhatWasFsynced) { keeps_what_was_fsynced(live_file(4_MiB, {}, options)); }
 TEST_P(DesignsOnRealtime, KeepWhatWasFsyncedThere) { keeps_what_was_fsynced(live_realtime_file(4_MiB, {}, options)); }
-
-// Random programs lose nothing.
-void survives_as_the_model_says(const Program::Shape& shape, const MachineOptions& options) {
-  const std::uint64_t programs = kSanitized ? 10 : 100;
-  for (std::uint64_t seed = 0; seed < programs; ++seed) {
-    ASSERT_EQ(Program(seed, Mmu::soft, shape, options).run(), "") << "seed " << seed;
-  }
-}
-TEST_P(DesignsOnLinear, SurviveAsTheModelSays) { survives_as_the_model_says({}, options); }
-TEST_P(DesignsOnRealtime, SurviveThereAsTheModelSays) { survives_as_the_model_says({.realtime = true}, options); }
 
 // Every era of Linux does, too: what they got wrong takes more than one device, a huge page, a race, or another call.
 TEST(ErasOnLinear, KeepWhatWasFsynced) {

@@ -4,9 +4,19 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
-#include <span>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "daxsim/adapters/linear.hpp"
+#include "daxsim/adapters/realtime.hpp"
+#include "daxsim/sim_devices/pmem.hpp"
+#include "daxsim/test_support/builders.hpp"
+#include "daxsim/test_support/expect.hpp"
 
 namespace daxsim::test {
 
@@ -22,53 +32,122 @@ const char* mmu_name(Mmu mmu) {
   return "?";
 }
 
-Program::Program(std::uint64_t seed, Mmu mmu, const Shape& shape, const MachineOptions& options)
-    : shape_(shape),
-      mmu_(mmu),
-      random_(seed),
-      world_((shape.realtime ? mounted_realtime : mounted)(shape.device_size, options)) {
-  open_and_map(true);
-  must(file_->truncate(shape_.pages * kPageSize));
-  model_.size = shape_.pages * kPageSize;
-  model_.sizes.insert(model_.size);
-  sync();
+namespace {
+
+using Devices = std::span<const DeviceHandle>;
+
+constexpr std::uint64_t kMostLength = 100;
+
+std::string text_of(const FaultSignal& signal) { return fmt::format("signal {} code {}", signal.number, signal.code); }
+
+class Program {
+ public:
+  explicit Program(const ProgramWorld& world);
+
+  std::string run(const std::vector<Operation>& operations);
+
+ private:
+  using Cell = std::uint64_t;  // byte offset / 64
+  struct Model {
+    std::uint64_t size = 0;
+    std::set<std::uint64_t> sizes{0};               // possible after the end
+    std::map<Cell, std::uint64_t> now;              // absent: 0
+    std::map<Cell, std::set<std::uint64_t>> maybe;  // absent: {0}
+  };
+
+  void run(const Operation& operation);
+  void store(const Operation& operation);
+  void write(const Operation& operation);
+  void truncate(std::uint64_t cells);
+  void punch(const Operation& operation);
+  void sync();
+  void remount();
+  void remove(const Operation& operation);
+  void refuses_everything();
+  void cut(const PowerCut& choice);
+
+  void open_and_map();
+  void unmap_and_close();
+  std::optional<FaultSignal> store_value(Cell cell, std::uint64_t value);
+  [[nodiscard]] std::uint64_t load(Cell cell);
+
+  void put(Cell cell, std::uint64_t value);
+  void clear_cells(std::uint64_t first_byte, std::uint64_t end_byte);
+  void all_durable();
+  void narrow_to_what_is_there(const char* when);
+  void check_all(const char* when);
+  void check_findings();
+  void fail(std::string what);
+
+  [[nodiscard]] std::uint64_t most_cells() const { return world_.pages * kPageSize / kCacheLine; }
+  [[nodiscard]] std::uint64_t cells() const { return model_.size / kCacheLine; }
+
+  const ProgramWorld world_;
+  std::vector<TemporaryFile> files_;
+  std::vector<std::shared_ptr<Device>> media_;
+  Machine machine_;
+  std::vector<DeviceHandle> devices_;
+  std::optional<FileSystem> fs_;
+  std::optional<File> file_;
+  std::optional<Mapping> map_;
+  Process* process_ = nullptr;
+  std::uint64_t address_ = 0;
+  Model model_;
+  std::uint64_t next_value_ = 1;
+  std::vector<std::string> log_;
+  std::string failure_;
+};
+
+Program::Program(const ProgramWorld& world) : world_(world), machine_(world.machine) {
+  for (std::size_t count = 0; count < world.adapter.devices; ++count) {
+    const TemporaryFile& file = files_.emplace_back();
+    devices_.push_back(must(machine_.attach(sim::Pmem{.path = file.path(), .size = world.device_size})));
+    media_.push_back(devices_.back().medium());
+  }
+  fs_ = must(world.adapter.mkfs(machine_, devices_));
+  {
+    File file = must(fs_->create("/file"));
+    if (world.adapter.prepare != nullptr) {
+      must(world.adapter.prepare(file));
+    }
+    must(file.truncate(world.pages * kPageSize));
+    must(file.fsync());
+  }
+  model_.size = world.pages * kPageSize;
+  all_durable();
+  open_and_map();
 }
 
-Program::~Program() { unmap_and_close(); }
-
-void Program::open_and_map(bool create) {
-  file_.emplace(create ? must(world_.fs.create("/file")) : must(world_.fs.open("/file")));
-  if (create && shape_.realtime) {
-    must(RealtimeFs::set_realtime(file_->open_file()->inode()));
-  }
-  const MapOptions whole{.length = shape_.pages * kPageSize};
-  if (mmu_ == Mmu::soft) {
-    process_ = &world_.machine.spawn();
+void Program::open_and_map() {
+  file_ = must(fs_->open("/file"));
+  const MapOptions whole{.length = world_.pages * kPageSize};
+  if (world_.mmu == Mmu::soft) {
+    process_ = &machine_.spawn();
     address_ = must(process_->mmap(file_->open_file(), whole));
   } else {
-    map_.emplace(must(file_->map(whole, mmu_ == Mmu::userfaultfd ? LiveBackend::userfaultfd : LiveBackend::sigsegv)));
+    map_ = must(file_->map(whole, world_.mmu == Mmu::userfaultfd ? LiveBackend::userfaultfd : LiveBackend::sigsegv));
   }
 }
 
 void Program::unmap_and_close() {
   if (process_ != nullptr) {
-    must(process_->munmap(address_, shape_.pages * kPageSize));
+    must(process_->munmap(address_, world_.pages * kPageSize));
     process_ = nullptr;
   }
   map_.reset();
   file_.reset();
 }
 
-std::string Program::run() {
+std::string Program::run(const std::vector<Operation>& operations) {
   try {
-    for (std::uint64_t count = 0; count < shape_.steps && failure_.empty(); ++count) {
-      step();
+    for (auto next = operations.begin(); next != operations.end() && failure_.empty(); ++next) {
+      run(*next);
     }
     if (failure_.empty()) {
       check_all("at the end");
     }
-    if (failure_.empty() && !world_.machine.findings().empty()) {
-      fail(fmt::format("finding: {}", finding_name(world_.machine.findings().front().kind)));
+    if (failure_.empty()) {
+      cut({});
     }
   } catch (const MustError& error) {
     fail(error.what());
@@ -76,26 +155,30 @@ std::string Program::run() {
   return failure_.empty() ? failure_ : fmt::format("{}\n  {}", failure_, fmt::join(log_, "\n  "));
 }
 
-void Program::step() {
-  switch (random_.below(16)) {
-    case 0:
-    case 1:
+void Program::run(const Operation& operation) {
+  switch (operation.call) {
+    case Call::store:
+      return store(operation);
+    case Call::write:
+      return write(operation);
+    case Call::fsync:
       return sync();
-    case 2:
-      return truncate();
-    case 3:
-      return punch();
-    case 4:
-      return cut();
-    case 5:
-      return random_.one_in(4) ? remount() : check_all("in the middle");
-    case 6:
-    case 7:
-    case 8:
-      return write();
-    default:
-      return store();
+    case Call::truncate:
+      return truncate(operation.where);
+    case Call::punch:
+      return punch(operation);
+    case Call::look:
+      return check_all("in the middle");
+    case Call::remount:
+      return remount();
+    case Call::remove:
+      return remove(operation);
+    case Call::cut:
+      break;
   }
+  constexpr std::array kKinds{PowerCut::Kind::none, PowerCut::Kind::all, PowerCut::Kind::seeded,
+                              PowerCut::Kind::seeded};
+  return cut({.kind = kKinds.at(operation.where % kKinds.size()), .seed = operation.much});
 }
 
 void Program::fail(std::string what) {
@@ -103,6 +186,16 @@ void Program::fail(std::string what) {
     failure_ = std::move(what);
   }
 }
+
+// What the detectors saw dies with the machine.
+void Program::check_findings() {
+  const std::vector<Finding> findings = machine_.findings();
+  if (!findings.empty()) {
+    fail(fmt::format("finding: {} (page {})", finding_name(findings.front().kind), findings.front().page.value));
+  }
+}
+
+// --- the model ---
 
 void Program::put(Cell cell, std::uint64_t value) {
   auto [maybe, fresh] = model_.maybe.try_emplace(cell);
@@ -128,58 +221,65 @@ void Program::all_durable() {
   }
 }
 
-void Program::store() {
-  if (model_.size == 0) {
+// --- operations ---
+
+void Program::store(const Operation& operation) {
+  if (cells() == 0) {
     return;
   }
-  const Cell cell = random_.below(model_.size / kCacheLine);
+  const Cell cell = operation.where % cells();
   const std::uint64_t value = next_value_++;
   log_.push_back(fmt::format("store cell {} (page {}) = {}", cell, cell * kCacheLine / kPageSize, value));
-  if (mmu_ == Mmu::soft) {
-    if (const auto stored = process_->store<std::uint64_t>(address_ + cell * kCacheLine, value); !stored.has_value()) {
-      return fail(fmt::format("store ended in signal {} code {}", stored.error().number, stored.error().code));
-    }
-  } else {
-    *reinterpret_cast<volatile std::uint64_t*>(map_->data() + cell * kCacheLine) = value;
+  if (const auto signal = store_value(cell, value)) {
+    return fail(fmt::format("the store ended in {}", text_of(*signal)));
   }
   put(cell, value);
 }
 
-void Program::write() {
-  const Cell first = random_.below(shape_.pages * kPageSize / kCacheLine);
-  const std::uint64_t cells = std::min(1 + random_.below(100), shape_.pages * kPageSize / kCacheLine - first);
+std::optional<FaultSignal> Program::store_value(Cell cell, std::uint64_t value) {
+  if (world_.mmu == Mmu::soft) {
+    const auto stored = process_->store<std::uint64_t>(address_ + cell * kCacheLine, value);
+    return stored.ok() ? std::nullopt : std::optional(stored.error());
+  }
+  auto* const at = reinterpret_cast<volatile std::uint64_t*>(map_->data() + cell * kCacheLine);
+  return SignalProbe::run([at, value] { *at = value; });
+}
+
+void Program::write(const Operation& operation) {
+  const Cell first = operation.where % most_cells();
+  const std::uint64_t count = std::min(1 + operation.much, most_cells() - first);
   const std::uint64_t value = next_value_++;
-  log_.push_back(fmt::format("write cells {}+{} = {}", first, cells, value));
-  std::vector<std::uint64_t> bytes(cells * kCacheLine / sizeof(std::uint64_t), 0);
-  for (std::uint64_t cell = 0; cell < cells; ++cell) {
+  log_.push_back(fmt::format("write cells {}+{} = {}", first, count, value));
+  std::vector<std::uint64_t> bytes(count * kCacheLine / sizeof(std::uint64_t), 0);
+  for (std::uint64_t cell = 0; cell < count; ++cell) {
     bytes[cell * kCacheLine / sizeof(std::uint64_t)] = value;
   }
   const std::uint64_t written = must(file_->pwrite(first * kCacheLine, std::as_bytes(std::span(bytes))));
-  if (written != cells * kCacheLine) {
+  if (written != count * kCacheLine) {
     return fail(fmt::format("short write: {}", written));
   }
-  for (Cell cell = first; cell < first + cells; ++cell) {
+  for (Cell cell = first; cell < first + count; ++cell) {
     put(cell, value);
   }
-  if ((first + cells) * kCacheLine > model_.size) {
-    model_.size = (first + cells) * kCacheLine;
+  if ((first + count) * kCacheLine > model_.size) {
+    model_.size = (first + count) * kCacheLine;
     model_.sizes.insert(model_.size);
   }
 }
 
-void Program::truncate() {
-  // Sometimes in the middle of a page, always whole cells.
-  const std::uint64_t size = random_.below(shape_.pages * kPageSize / kCacheLine + 1) * kCacheLine;
+// Often in the middle of a page, always whole cells.
+void Program::truncate(std::uint64_t cells) {
+  const std::uint64_t size = std::min(cells, most_cells()) * kCacheLine;
   log_.push_back(fmt::format("truncate {}", size));
   must(file_->truncate(size));
-  clear_cells(size, shape_.pages * kPageSize);
+  clear_cells(size, world_.pages * kPageSize);
   model_.size = size;
   model_.sizes.insert(size);
 }
 
-void Program::punch() {
-  const std::uint64_t first = random_.below(shape_.pages);
-  const std::uint64_t pages = 1 + random_.below(shape_.pages - first);
+void Program::punch(const Operation& operation) {
+  const std::uint64_t first = operation.where % world_.pages;
+  const std::uint64_t pages = 1 + operation.much % (world_.pages - first);
   log_.push_back(fmt::format("punch pages {}+{}", first, pages));
   must(file_->fallocate(Fallocate::punch_hole, {first * kPageSize, pages * kPageSize}));
   clear_cells(first * kPageSize, (first + pages) * kPageSize);
@@ -191,49 +291,99 @@ void Program::sync() {
   all_durable();
 }
 
-void Program::cut() {
-  PowerCut choice;
-  switch (random_.below(4)) {
-    case 0:
-      choice.kind = PowerCut::Kind::none;
-      break;
-    case 1:
-      choice.kind = PowerCut::Kind::all;
-      break;
-    default:
-      choice = {.kind = PowerCut::Kind::seeded, .seed = random_.next()};
+void Program::remount() {
+  log_.push_back("remount");
+  unmap_and_close();
+  must(fs_->unmount());
+  fs_ = must(world_.adapter.mount(machine_, devices_));
+  open_and_map();
+  all_durable();
+  check_all("after a remount");
+}
+
+// One device goes. The others follow, since what is in the caches above them is nobody's to write back any more; then all
+// are plugged in again.
+void Program::remove(const Operation& operation) {
+  const Removal how = operation.where % 2 == 0 ? Removal::orderly : Removal::surprise;
+  const std::size_t which = operation.much % devices_.size();
+  log_.push_back(fmt::format("remove device {}, {}", which, how == Removal::orderly ? "in order" : "by surprise"));
+  const RemovalReport report = must(machine_.remove(devices_[which], how));
+  if (report.holder_error) {
+    return fail(fmt::format("the file system met {}", errno_name(*report.holder_error)));
   }
+  check_findings();
+  if (failure_.empty()) {
+    refuses_everything();
+  }
+  if (!failure_.empty()) {
+    return;
+  }
+  unmap_and_close();
+  must(fs_->unmount());
+  for (std::size_t device = 0; device < devices_.size(); ++device) {
+    if (device != which) {
+      must(machine_.remove(devices_[device], how));
+    }
+  }
+  for (std::size_t device = 0; device < devices_.size(); ++device) {
+    devices_[device] = must(machine_.attach(media_[device]));
+  }
+  fs_ = must(world_.adapter.mount(machine_, devices_));
+  open_and_map();
+  if (how == Removal::orderly) {
+    all_durable();
+    check_all("after an orderly removal");
+  } else {
+    narrow_to_what_is_there("the surprise");
+  }
+}
+
+void Program::refuses_everything() {
+  if (const auto signal = store_value(0, 1); !signal || signal->number != SIGBUS) {
+    return fail(fmt::format("a store after the removal: {}", signal ? text_of(*signal) : "done"));
+  }
+  const std::byte byte{1};
+  for (const std::optional<Errno> error :
+       {error_of(file_->fsync()), error_of(file_->truncate(0)), error_of(file_->pwrite(0, {&byte, 1}))}) {
+    if (error != Errno::eio) {
+      fail("a call after the removal did not answer EIO");
+    }
+  }
+}
+
+void Program::cut(const PowerCut& choice) {
   log_.push_back(fmt::format("cut {} seed {}", static_cast<int>(choice.kind), choice.seed));
-  // What the detectors saw dies with the machine.
-  const std::vector<Finding> findings = world_.machine.findings();
-  if (!findings.empty()) {
-    return fail(fmt::format("finding: {}", finding_name(findings.front().kind)));
-  }
-  world_.power_cycle(choice);
+  must(machine_.power_cut(choice));
+  check_findings();
+  machine_ = must(machine_.reboot());
   process_ = nullptr;
   map_.reset();
   file_.reset();
-  open_and_map(false);
+  devices_ = machine_.devices();
+  fs_ = must(world_.adapter.mount(machine_, devices_));
+  open_and_map();
+  narrow_to_what_is_there("the cut");
+}
 
+// --- looking ---
+
+void Program::narrow_to_what_is_there(const char* when) {
   const std::uint64_t size = file_->size();
   if (!model_.sizes.contains(size)) {
-    return fail(fmt::format("size {} after the cut; possible: {}", size, fmt::join(model_.sizes, " ")));
+    return fail(fmt::format("size {} after {}; possible: {}", size, when, fmt::join(model_.sizes, " ")));
   }
   std::vector<std::byte> bytes(size);
   must(file_->pread(0, bytes));
-  const std::uint64_t old_end = shape_.pages * kPageSize / kCacheLine;
   std::map<Cell, std::uint64_t> found;
-  for (Cell cell = 0; cell < old_end; ++cell) {
+  for (Cell cell = 0; (cell + 1) * kCacheLine <= size; ++cell) {
     std::uint64_t value = 0;
-    if ((cell + 1) * kCacheLine <= size) {
-      std::memcpy(&value, bytes.data() + cell * kCacheLine, sizeof value);
-      const auto maybe = model_.maybe.find(cell);
-      const bool possible = maybe == model_.maybe.end() ? value == 0 : maybe->second.contains(value);
-      if (!possible) {
-        return fail(fmt::format(
-            "cell {} (page {}) is {} after the cut; possible: {}", cell, cell * kCacheLine / kPageSize, value,
-            maybe == model_.maybe.end() ? std::string("0") : fmt::format("{}", fmt::join(maybe->second, " "))));
-      }
+    std::memcpy(&value, bytes.data() + cell * kCacheLine, sizeof value);
+    const auto maybe = model_.maybe.find(cell);
+    const bool possible = maybe == model_.maybe.end() ? value == 0 : maybe->second.contains(value);
+    if (!possible) {
+      return fail(fmt::format(
+          "cell {} (page {}) is {} after {}; possible: {}", cell, cell * kCacheLine / kPageSize, value, when,
+          maybe == model_.maybe.end() ? std::string("0") : fmt::format("{}", fmt::join(maybe->second, " "))));
     }
     if (value != 0) {
       found[cell] = value;
@@ -245,26 +395,13 @@ void Program::cut() {
   all_durable();
 }
 
-void Program::remount() {
-  log_.push_back("remount");
-  unmap_and_close();
-  must(world_.fs.unmount());
-  world_.mount();
-  open_and_map(false);
-  if (file_->size() != model_.size) {
-    return fail(fmt::format("size {} after a remount, not {}", file_->size(), model_.size));
-  }
-  all_durable();
-  check_all("after a remount");
-}
-
 std::uint64_t Program::load(Cell cell) {
-  if (mmu_ != Mmu::soft) {
+  if (world_.mmu != Mmu::soft) {
     return *reinterpret_cast<volatile std::uint64_t*>(map_->data() + cell * kCacheLine);
   }
   const auto loaded = process_->load<std::uint64_t>(address_ + cell * kCacheLine);
-  if (!loaded.has_value()) {
-    fail(fmt::format("load of cell {} ended in signal {} code {}", cell, loaded.error().number, loaded.error().code));
+  if (!loaded.ok()) {
+    fail(fmt::format("a load of cell {} ended in {}", cell, text_of(loaded.error())));
     return 0;
   }
   return *loaded;
@@ -272,12 +409,15 @@ std::uint64_t Program::load(Cell cell) {
 
 // Through read(2) and through the mapping: both must show what the model has.
 void Program::check_all(const char* when) {
+  if (file_->size() != model_.size) {
+    return fail(fmt::format("{}: size {}, not {}", when, file_->size(), model_.size));
+  }
   std::vector<std::byte> bytes(model_.size);
   const std::uint64_t got = must(file_->pread(0, bytes));
   if (got != model_.size) {
     return fail(fmt::format("{}: read {} of {} bytes", when, got, model_.size));
   }
-  for (Cell cell = 0; cell < model_.size / kCacheLine && failure_.empty(); ++cell) {
+  for (Cell cell = 0; cell < cells() && failure_.empty(); ++cell) {
     std::uint64_t read = 0;
     std::memcpy(&read, bytes.data() + cell * kCacheLine, sizeof read);
     const auto known = model_.now.find(cell);
@@ -289,6 +429,42 @@ void Program::check_all(const char* when) {
                        read, loaded, wanted));
     }
   }
+}
+
+}  // namespace
+
+constinit const Adapter kLinear{.name = "Linear",
+                                .devices = 1,
+                                .mkfs = [](Machine& machine, Devices on) { return machine.mkfs<LinearFs>(on[0]); },
+                                .mount = [](Machine& machine, Devices on) { return machine.mount<LinearFs>(on[0]); }};
+
+constinit const Adapter kRealtime{
+    .name = "Realtime",
+    .devices = 2,
+    .mkfs = [](Machine& machine, Devices on) { return machine.mkfs<RealtimeFs>(on[0], on[1]); },
+    .mount = [](Machine& machine, Devices on) { return machine.mount<RealtimeFs>(on[0], on[1]); },
+    .prepare = [](File& file) { return RealtimeFs::set_realtime(file.open_file()->inode()); }};
+
+rc::Gen<std::vector<Operation>> any_program(std::uint64_t pages) {
+  const auto up_to = [](std::uint64_t most) {
+    return rc::gen::resize(rc::kNominalSize, rc::gen::inRange<std::uint64_t>(0, most + 1));
+  };
+  return rc::gen::container<std::vector<Operation>>(
+      rc::gen::build<Operation>(rc::gen::set(&Operation::call, rc::gen::weightedElement<Call>({{25, Call::store},
+                                                                                               {12, Call::write},
+                                                                                               {8, Call::fsync},
+                                                                                               {4, Call::truncate},
+                                                                                               {4, Call::punch},
+                                                                                               {3, Call::look},
+                                                                                               {1, Call::remount},
+                                                                                               {3, Call::remove},
+                                                                                               {4, Call::cut}})),
+                                rc::gen::set(&Operation::where, up_to(pages * kPageSize / kCacheLine)),
+                                rc::gen::set(&Operation::much, up_to(kMostLength))));
+}
+
+std::string run_program(const ProgramWorld& world, const std::vector<Operation>& program) {
+  return Program(world).run(program);
 }
 
 }  // namespace daxsim::test

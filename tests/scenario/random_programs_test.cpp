@@ -1,62 +1,241 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <rapidcheck.h>
 
+#include <cctype>
 #include <cstdlib>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "daxsim/device/attachment.hpp"
+#include "daxsim/vfs/inode.hpp"
 #include "program.hpp"
 #include "support/sanitized.hpp"
 
 namespace daxsim::test {
 namespace {
 
-// DAXSIM_PROGRAM_SEED replays one program of every test here.
-void run_programs(Mmu mmu, std::uint64_t first_seed, std::uint64_t programs, const Program::Shape& shape = {}) {
-  if (kSanitized) {
-    programs /= 10;
+using ::testing::HasSubstr;
+using Operations = std::vector<Operation>;
+
+rc::Shrinkable<Operations> program_of(const ProgramWorld& world, std::uint64_t seed) {
+  return any_program(world.pages)(rc::Random(seed), kProgramSize);
+}
+
+// The program of the first of `seeds` that fails, and the least that is left of it when everything that the failure
+// does not need is taken away.
+struct Caught {
+  std::uint64_t seed = 0;
+  Operations least;
+  std::string failure;  // of `least`
+};
+Caught shrunk(const ProgramWorld& world, std::uint64_t seed) {
+  const auto fails = [&](const Operations& program) { return !run_program(world, program).empty(); };
+  Operations least = rc::shrinkable::findLocalMin(program_of(world, seed), fails).first;
+  std::string failure = run_program(world, least);
+  return {.seed = seed, .least = std::move(least), .failure = std::move(failure)};
+}
+std::optional<Caught> first_caught(const ProgramWorld& world, std::uint64_t seeds) {
+  for (std::uint64_t seed = 0; seed < seeds; ++seed) {
+    if (!run_program(world, program_of(world, seed).value()).empty()) {
+      return shrunk(world, seed);
+    }
   }
-  const char* const only = std::getenv("DAXSIM_PROGRAM_SEED");
-  if (only != nullptr) {
-    first_seed = std::strtoull(only, nullptr, 10);
-    programs = 1;
+  return std::nullopt;
+}
+
+std::uint64_t number_in_environment(const char* name, std::uint64_t otherwise) {
+  const char* const text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+struct Seeds {
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+};
+// DAXSIM_PROGRAM_SEED replays one program of every test that asks here.
+Seeds seeds(Seeds usual) {
+  if (std::getenv("DAXSIM_PROGRAM_SEED") != nullptr) {
+    return {.first = number_in_environment("DAXSIM_PROGRAM_SEED", 0), .count = 1};
   }
-  for (std::uint64_t seed = first_seed; seed < first_seed + programs; ++seed) {
-    const std::string failure = Program(seed, mmu, shape).run();
-    ASSERT_EQ(failure, "") << mmu_name(mmu) << ", replay with DAXSIM_PROGRAM_SEED=" << seed;
+  return {.first = usual.first, .count = kSanitized ? usual.count / 10 : usual.count};
+}
+
+// Each seed with the next of the designs.
+void run_programs(ProgramWorld world, const std::vector<const IndexDesign*>& designs, Seeds usual) {
+  const Seeds some = seeds(usual);
+  for (std::uint64_t seed = some.first; seed < some.first + some.count; ++seed) {
+    world.machine.design = designs[seed % designs.size()];
+    const std::string failure = run_program(world, program_of(world, seed).value());
+    ASSERT_EQ(failure, "") << world.adapter.name << ", " << world.machine.design->name() << ", " << mmu_name(world.mmu)
+                           << "\nreplay with DAXSIM_PROGRAM_SEED=" << seed
+                           << "\nshrunk: " << shrunk(world, seed).failure;
   }
 }
 
-// Whatever a program stored and fsynced is there after any power cut, and nothing is there that nobody wrote. Ten
-// thousand seeds in four parts, which ctest runs side by side.
-class SoftPrograms : public ::testing::TestWithParam<std::uint64_t> {};
-TEST_P(SoftPrograms, SurviveAsTheModelSays) { run_programs(Mmu::soft, GetParam() * 2500, 2500); }
-INSTANTIATE_TEST_SUITE_P(Seeds, SoftPrograms, ::testing::Range<std::uint64_t>(0, 4));
+std::vector<const IndexDesign*> right_designs(const Adapter& adapter) {
+  std::vector<const IndexDesign*> right(designs::all().begin(), designs::all().end());
+  if (adapter.devices > 1) {
+    std::erase(right, &designs::sector_of_super_block());
+  }
+  return right;
+}
+
+// --- what is right ---
+
+// Whatever a program stored and fsynced is there after any power cut or removal, nothing is there that nobody wrote, and
+// no detector finds anything: on every adapter with every design that is right there. DAXSIM_PROGRAMS says how many seeds
+// an adapter gets (the full number is 10000), in parts that ctest runs side by side.
+constexpr std::uint64_t kParts = 4;
+class SoftPrograms : public ::testing::TestWithParam<std::tuple<Adapter, std::uint64_t>> {};
+INSTANTIATE_TEST_SUITE_P(Adapters, SoftPrograms,
+                         ::testing::Combine(::testing::Values(kLinear, kRealtime),
+                                            ::testing::Range<std::uint64_t>(0, kParts)),
+                         [](const auto& part) {
+                           return std::get<0>(part.param).name + std::to_string(std::get<1>(part.param));
+                         });
+
+TEST_P(SoftPrograms, SurviveAsTheModelSays) {
+  const auto& [adapter, part] = GetParam();
+  const std::uint64_t count = number_in_environment("DAXSIM_PROGRAMS", 1000) / kParts;
+  run_programs({.adapter = adapter}, right_designs(adapter), {.first = part * count, .count = count});
+}
 
 // The same with real loads and stores.
-TEST(LivePrograms, SurviveUnderUserfaultfd) { run_programs(Mmu::userfaultfd, 0, 500); }
-TEST(LivePrograms, SurviveUnderSigsegv) { run_programs(Mmu::sigsegv, 0, 500); }
-TEST(LivePrograms, SurviveOnARealtimeDevice) { run_programs(Mmu::userfaultfd, 0, 200, {.realtime = true}); }
+class LivePrograms : public ::testing::TestWithParam<std::tuple<Adapter, Mmu>> {};
+INSTANTIATE_TEST_SUITE_P(Adapters, LivePrograms,
+                         ::testing::Combine(::testing::Values(kLinear, kRealtime),
+                                            ::testing::Values(Mmu::userfaultfd, Mmu::sigsegv)),
+                         [](const auto& kind) {
+                           return std::string(std::get<0>(kind.param).name) + "_" + mmu_name(std::get<1>(kind.param));
+                         });
 
-// The model can tell: a policy that forgets a step that data depends on is caught by one of the first programs.
-struct Broken {
-  const char* name;
-  Policy policy;
+TEST_P(LivePrograms, SurviveAsTheModelSays) {
+  const auto& [adapter, mmu] = GetParam();
+  run_programs({.adapter = adapter, .mmu = mmu}, {&designs::pfn()}, {.count = 200});
+}
+
+// --- what is wrong ---
+
+// pfn, but.
+class WrongDesign : public IndexDesign {
+ public:
+  [[nodiscard]] std::string_view name() const noexcept override { return "wrong"; }
+  [[nodiscard]] Result<std::uint64_t> encode(const FileExtent& extent) const noexcept override {
+    return designs::pfn().encode(extent);
+  }
+  [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
+                                            PageRange pages) const noexcept override {
+    return designs::pfn().resolve(system, inode, entry, pages);
+  }
 };
-class BrokenPolicies : public ::testing::TestWithParam<Broken> {};
-INSTANTIATE_TEST_SUITE_P(Steps, BrokenPolicies,
-                         ::testing::Values(Broken{"NoFlush", Policy{}.without(Step::flush)},
-                                           Broken{"NoFence", Policy{}.without(Step::fence)},
-                                           Broken{"NoWriteProtect", {.write_protect = WriteProtect::none}}),
-                         [](const auto& broken) { return std::string(broken.param.name); });
 
-TEST_P(BrokenPolicies, AreCaught) {
-  const MachineOptions options{.era = eras::v6_12.with(GetParam().policy)};
-  for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    if (!Program(seed, Mmu::soft, {}, options).run().empty()) {
-      return;
+class NextPage final : public WrongDesign {
+ public:
+  [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
+                                            PageRange pages) const noexcept override {
+    DAXSIM_TRY(FlushTarget target, WrongDesign::resolve(system, inode, entry, pages));
+    target.page = target.page + 1;
+    return target;
+  }
+};
+
+// Knows the device, and takes any page of it for as good as another.
+class FirstPage final : public WrongDesign {
+ public:
+  [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
+                                            PageRange pages) const noexcept override {
+    DAXSIM_TRY(FlushTarget target, WrongDesign::resolve(system, inode, entry, pages));
+    target.page = {0};
+    return target;
+  }
+};
+
+// Has four bits for the page: right at the front of a device.
+class FourBits final : public WrongDesign {
+ public:
+  [[nodiscard]] Result<std::uint64_t> encode(const FileExtent& extent) const noexcept override {
+    return extent.device_page.value % 16;
+  }
+  [[nodiscard]] Result<FlushTarget> resolve(System& /*system*/, Inode& inode, const StoredEntry& entry,
+                                            PageRange /*pages*/) const noexcept override {
+    return FlushTarget{.device = inode.bdev(), .page = {entry.payload}};
+  }
+};
+
+const NextPage kNextPage;
+const FirstPage kFirstPage;
+const FourBits kFourBits;
+
+constexpr std::uint64_t kSeedsToCatch = 1000;
+
+struct Wrong {
+  const char* name;
+  MachineOptions machine;
+};
+Wrong wrong(const char* name, const IndexDesign& design) { return {.name = name, .machine = {.design = &design}}; }
+Wrong wrong(const char* name, const Policy& policy) {
+  return {.name = name, .machine = {.era = eras::v6_12.with(policy)}};
+}
+
+std::vector<Wrong> wrong_everywhere() {
+  return {wrong("NextPage", kNextPage),
+          wrong("FirstPage", kFirstPage),
+          wrong("FourBits", kFourBits),
+          wrong("NoFlush", Policy{}.without(Step::flush)),
+          wrong("NoFence", Policy{}.without(Step::fence)),
+          wrong("NoWriteProtect", {.write_protect = WriteProtect::none}),
+          wrong("NobodyIsTold", Policy{}.without(Step::notify_holder))};
+}
+std::vector<std::tuple<Adapter, Wrong>> all_wrong() {
+  std::vector<std::tuple<Adapter, Wrong>> all;
+  for (const Adapter& adapter : {kLinear, kRealtime}) {
+    for (const Wrong& each : wrong_everywhere()) {
+      all.emplace_back(adapter, each);
     }
   }
-  FAIL() << "100 programs ran as if nothing were wrong";
+  all.emplace_back(kRealtime, wrong("SectorOfSuperBlock", designs::sector_of_super_block()));
+  return all;
+}
+
+// The model and the detectors can tell: what is wrong is caught by one of the first programs, and the least program that
+// shows it is one that a person can read.
+class WrongOnes : public ::testing::TestWithParam<std::tuple<Adapter, Wrong>> {};
+INSTANTIATE_TEST_SUITE_P(On, WrongOnes, ::testing::ValuesIn(all_wrong()), [](const auto& each) {
+  return std::string(std::get<0>(each.param).name) + "_" + std::get<1>(each.param).name;
+});
+
+TEST_P(WrongOnes, AreCaught) {
+  const auto& [adapter, machine] = GetParam();
+  const ProgramWorld world{.adapter = adapter, .machine = machine.machine};
+  const std::optional<Caught> caught = first_caught(world, kSeedsToCatch);
+  ASSERT_TRUE(caught.has_value()) << kSeedsToCatch << " programs ran as if nothing were wrong";
+  EXPECT_LE(caught->least.size(), 5U) << caught->failure;
+  RecordProperty("seed", std::to_string(caught->seed));
+  RecordProperty("failure", caught->failure);
+}
+
+// --- what the seeds are good for ---
+
+// A seed is a program, always the same, and a failing one fails the same way each time.
+TEST(ProgramSeeds, Replay) {
+  const ProgramWorld world{.adapter = kRealtime, .machine = {.design = &designs::sector_of_super_block()}};
+  const Caught caught = first_caught(world, kSeedsToCatch).value();
+  const Operations again = program_of(world, caught.seed).value();
+  EXPECT_EQ(run_program(world, again), run_program(world, again));
+  EXPECT_EQ(run_program(world, caught.least), caught.failure);
+}
+
+// What is left of a program that a missing flush fails: the store, the fsync, and whatever ends the machine.
+TEST(ProgramSeeds, ShrinkToWhatIsNeeded) {
+  const ProgramWorld world{.machine = {.era = eras::v6_12.without(Step::flush)}};
+  const Caught caught = first_caught(world, kSeedsToCatch).value();
+  ASSERT_EQ(caught.least.size(), 2U) << caught.failure;
+  EXPECT_EQ(caught.least[0].call, Call::store);
+  EXPECT_EQ(caught.least[1].call, Call::fsync);
+  EXPECT_THAT(caught.failure, HasSubstr("lost store"));
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 #include "daxsim/mm/persist.hpp"
 #include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/expect.hpp"
-#include "program.hpp"
 
 namespace daxsim::test {
 namespace {
@@ -63,16 +62,6 @@ TEST(SectorOfSuperBlock, LosesNothingElse) {
   std::byte there{};
   must(must(world.fs.open("/other")).pread(5, {&there, 1}));
   EXPECT_EQ(there, byte);
-}
-
-// The random programs see it, too.
-TEST(SectorOfSuperBlock, IsCaughtByPrograms) {
-  for (std::uint64_t seed = 0; seed < 20; ++seed) {
-    if (!Program(seed, Mmu::soft, {.realtime = true}, kSectorOfSuperBlock).run().empty()) {
-      return;
-    }
-  }
-  FAIL() << "20 programs ran as if nothing were wrong";
 }
 
 // A machine with the realtime device of another file system.

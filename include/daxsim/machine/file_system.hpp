@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "daxsim/base/config.hpp"
@@ -23,7 +24,13 @@ class MachineCore;
 class File {
  public:
   File(File&&) noexcept = default;
-  File& operator=(File&&) noexcept = default;
+  // What it was dies whole: the file before the machine that it may have been the last handle of.
+  File& operator=(File&& other) noexcept {
+    File whole(std::move(other));
+    std::swap(core_, whole.core_);
+    std::swap(file_, whole.file_);
+    return *this;
+  }
 
   // A live mapping: real loads and stores of this process. Errors: those of Mapping::map.
   Result<Mapping> map(const MapOptions& options = {}, LiveBackend backend = LiveBackend::automatic);
@@ -53,6 +60,15 @@ class File {
 // A mounted file system. Copyable. Errors of all: those of the SuperBlock call of the same name.
 class FileSystem {
  public:
+  FileSystem(const FileSystem&) noexcept = default;
+  FileSystem(FileSystem&&) noexcept = default;
+  // As File's.
+  FileSystem& operator=(FileSystem other) noexcept {
+    std::swap(core_, other.core_);
+    std::swap(super_block_, other.super_block_);
+    return *this;
+  }
+
   // A new file of `size` bytes with its blocks allocated (fallocate); 0: empty.
   // Errors: Errno::efbig (`size` is beyond the format), Errno::enospc, Errno::enomem.
   Result<File> create(std::string_view name, std::uint64_t size = 0);

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an index design costs: the stores of a simulated process and fsync, the whole way, on LinearFs and RealtimeFs over
+// pmem, with every design that is right there. Counters are for one page:
+//
+//   insert_ns    a store to a page that is not mapped and has no entry; its block is there and written
+//   refault_ns   the same when the entry is there and the page-table entry is gone
+//   fsync_ns     an fsync of nothing but dirty pages
+//   teardown_ns  the device is gone: the page is unmapped and its entry deleted
+//   .._ratio     the same by what it took with `pfn`, which does each of these right afterwards: what the machine does
+//                meanwhile hits both alike. The row of pfn itself shows how far that goes.
+//   lookups, locks      that the design needed to write the page back (FlushTarget)
+//   index_bytes  memory of the index
+//
+// Every entry is of one page: the file lies where no huge page fits. `extent` is how many pages lie together on the
+// device, 0: all. The device has no write cache, so that a flush costs nothing: what it costs is the same for all designs
+// (bench_pmem), and hides what is asked here. There are no detectors. Time is CPU time of this thread. A round with 2^20
+// pages takes 9 GiB of memory.
+#include <benchmark/benchmark.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "daxsim/adapters/linear.hpp"
+#include "daxsim/adapters/realtime.hpp"
+#include "daxsim/dax/dax.hpp"
+#include "daxsim/mm/process.hpp"
+#include "daxsim/sim_devices/pmem.hpp"
+#include "daxsim/vfs/open_file.hpp"
+
+namespace {
+
+using namespace daxsim;
+
+template <class T>
+T must(Result<T> result) {
+  if (!result.ok()) {
+    std::fprintf(stderr, "bench_designs: %s\n", std::string(errno_text(result.error())).c_str());
+    std::abort();
+  }
+  if constexpr (!std::is_void_v<T>) {
+    return std::move(*result);
+  }
+}
+
+double cpu_nanoseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
+}
+
+using Devices = std::vector<std::unique_ptr<Attachment>>;
+
+struct Adapter {
+  const char* name;
+  std::uint32_t devices;
+  void (*mkfs)(const Devices& devices);
+  std::shared_ptr<SuperBlock> (*mount)(const dax::Context& context, const Devices& devices);
+  void (*place)(Inode& inode);  // where the blocks of a new file go
+};
+constexpr Adapter kAdapters[]{
+    {.name = "linear",
+     .devices = 1,
+     .mkfs = [](const Devices& on) { must(LinearFs::mkfs(*on[0])); },
+     .mount = [](const dax::Context& context, const Devices& on) { return must(LinearFs::mount(context, *on[0])); },
+     .place = [](Inode&) {}},
+    {.name = "realtime",
+     .devices = 2,
+     .mkfs = [](const Devices& on) { must(RealtimeFs::mkfs(*on[0], *on[1])); },
+     .mount = [](const dax::Context& context,
+                 const Devices& on) { return must(RealtimeFs::mount(context, *on[0], *on[1])); },
+     .place = [](Inode& inode) { must(RealtimeFs::set_realtime(inode)); }},
+};
+
+struct Shape {
+  std::uint64_t pages;
+  std::uint64_t extent;  // pages; 0: all
+};
+
+// A pmem whose media is memory, too.
+std::shared_ptr<Device> make_medium(std::uint64_t size) {
+  const int file = ::memfd_create("media", MFD_CLOEXEC);
+  std::shared_ptr<Device> medium =
+      must(sim::open(sim::Pmem{.path = "/proc/self/fd/" + std::to_string(file), .size = size, .write_cache = false}));
+  ::close(file);
+  return medium;
+}
+
+// What write-back says of the design, from begin() to end().
+class Searches final : public EventObserver {
+ public:
+  void begin(EventStream& events) {
+    events_ = &events;
+    pages = lookups = locks = 0;
+    must(events.add(*this));
+  }
+  void end() { events_->remove(*this); }
+  void on_event(const Event& event) noexcept override {
+    if (event.type == EventType::dax_writeback_one) {
+      pages += event.last;
+      lookups += event.length;
+      locks += event.result;
+    }
+  }
+  std::uint64_t pages = 0;
+  std::uint64_t lookups = 0;
+  std::uint64_t locks = 0;
+
+ private:
+  EventStream* events_ = nullptr;
+};
+
+// In the order in which they are measured.
+enum class Cost : std::uint8_t { insert, refault, fsync, teardown };
+constexpr std::array<const char*, 4> kCostNames{"insert", "refault", "fsync", "teardown"};
+using Costs = std::array<double, kCostNames.size()>;
+
+// A machine with one file, mapped by one process.
+class Bed {
+ public:
+  Bed(const IndexDesign& design, const Adapter& adapter, const Shape& shape)
+      : shape_(shape), context_{.system = system_, .design = design, .policy = {}} {
+    const std::uint64_t bytes = shape.pages << kPageShift;
+    const std::uint64_t between = shape.extent == 0 ? 0 : bytes / shape.extent;
+    const std::uint64_t size = round_up(bytes + between + bytes / 8, kPmdSize) + (std::uint64_t{16} << 20);
+    for (std::uint32_t minor = 0; minor < adapter.devices; ++minor) {
+      attach(minor, size);
+    }
+    adapter.mkfs(devices_);
+    super_block_ = adapter.mount(context_, devices_);
+    lay_out(adapter);
+  }
+
+  // Nanoseconds.
+  double measure(Cost cost) {
+    switch (cost) {
+      case Cost::insert:
+        return time([&] { store_everywhere(1); });
+      case Cost::refault:
+        must(process_->dont_need(address_, shape_.pages << kPageShift));
+        return time([&] { store_everywhere(2); });
+      case Cost::fsync:
+        return time([&] { must(file_->fsync()); });
+      case Cost::teardown:
+        break;
+    }
+    return time([&] { dax::surprise_teardown(context_, *super_block_, Errno::eio); });
+  }
+
+  // Stores everywhere once more, and counts what one more fsync searches. False: the file is not what was wanted.
+  bool count(Searches& searches) {
+    store_everywhere(3);
+    searches.begin(events_);
+    must(file_->fsync());
+    searches.end();
+    const FileExtent first = must(file_->inode().direct_access({{0}, shape_.pages}, Access::read));
+    return searches.pages == shape_.pages && process_->fault_counts(address_).pmd == 0 &&
+           first.extent.pages == (shape_.extent == 0 ? shape_.pages : shape_.extent);
+  }
+  [[nodiscard]] std::uint64_t index_bytes() const { return file_->inode().mapping().pages().bytes(); }
+
+ private:
+  template <class Work>
+  static double time(Work work) {
+    const double begin = cpu_nanoseconds();
+    work();
+    return cpu_nanoseconds() - begin;
+  }
+
+  void attach(std::uint32_t minor, std::uint64_t size) {
+    std::shared_ptr<Device> medium = make_medium(size);
+    const Pfn first = must(memory_.reserve(size >> kPageShift));
+    auto view = must(medium->make_view(arena_));
+    devices_.push_back(
+        std::make_unique<Attachment>(std::move(medium), std::move(view), first, 259U << 20 | minor, events_));
+    memory_.bind(first, *devices_.back());
+  }
+
+  std::shared_ptr<OpenFile> create(const Adapter& adapter, const char* name) {
+    auto file = std::make_shared<OpenFile>(super_block_, must(super_block_->create(name)), OpenMode::read_write);
+    adapter.place(file->inode());
+    return file;
+  }
+
+  // The pages of another file lie between the extents. A piece is smaller than a huge page, so that none is looked for,
+  // and the first page is not where one could begin. Every block is written once, which leaves entries, so the file
+  // system is mounted again.
+  void lay_out(const Adapter& adapter) {
+    constexpr std::uint64_t kMostAtOnce = 256;
+    const std::uint64_t piece = shape_.extent == 0 ? kMostAtOnce : shape_.extent;
+    {
+      const std::shared_ptr<OpenFile> between = create(adapter, "/between");
+      must(between->fallocate(Fallocate::allocate, {0, kPageSize}));
+      file_ = create(adapter, "/file");
+      std::uint64_t others = 1;
+      for (std::uint64_t page = 0; page < shape_.pages; page += piece) {
+        must(file_->fallocate(Fallocate::allocate, {page << kPageShift, piece << kPageShift}));
+        if (shape_.extent != 0) {
+          must(between->fallocate(Fallocate::allocate, {others++ << kPageShift, kPageSize}));
+        }
+      }
+    }
+    map();
+    store_everywhere(1);
+    must(file_->fsync());
+    must(process_->munmap(address_, shape_.pages << kPageShift));
+    file_.reset();
+    must(super_block_->unmount());
+    super_block_ = adapter.mount(context_, devices_);
+    file_ = std::make_shared<OpenFile>(super_block_, must(super_block_->open("/file")), OpenMode::read_write);
+    map();
+  }
+
+  void map() { address_ = must(process_->mmap(file_, {})); }
+
+  void store_everywhere(std::uint8_t value) {
+    for (std::uint64_t page = 0; page < shape_.pages; ++page) {
+      // Another line in each page: caches find addresses that differ by 4 KiB only hard to tell apart.
+      const std::uint64_t offset = (page << kPageShift) + page * kCacheLine % kPageSize;
+      if (!process_->store<std::uint8_t>(address_ + offset, value).ok()) {
+        std::abort();
+      }
+    }
+  }
+
+  const Shape shape_;
+  VirtualClock clock_;
+  EventStream events_{clock_, 1 << 12};
+  Arena arena_;
+  MemoryMap memory_;
+  System system_{.clock = clock_, .events = events_, .arena = arena_, .memory = memory_};
+  const dax::Context context_;
+  Devices devices_;
+  std::shared_ptr<SuperBlock> super_block_;
+  std::shared_ptr<OpenFile> file_;
+  std::optional<Process> process_{std::in_place, system_, 1U};
+  std::uint64_t address_ = 0;
+};
+
+void design_costs(benchmark::State& state, const IndexDesign& design, const Adapter& adapter) {
+  const Shape shape{.pages = static_cast<std::uint64_t>(state.range(0)),
+                    .extent = static_cast<std::uint64_t>(state.range(1))};
+  Costs ours{};
+  Costs of_pfn{};
+  Searches searches;
+  std::uint64_t index_bytes = 0;
+  for ([[maybe_unused]] auto round : state) {
+    Bed bed(design, adapter, shape);
+    Bed other(designs::pfn(), adapter, shape);
+    double sum = 0;
+    for (std::size_t cost = 0; cost < kCostNames.size(); ++cost) {
+      if (Cost{static_cast<std::uint8_t>(cost)} == Cost::teardown) {
+        index_bytes = bed.index_bytes();
+        if (!bed.count(searches)) {
+          return state.SkipWithError("there are huge pages, or extents of another size");
+        }
+      }
+      const double nanoseconds = bed.measure(Cost{static_cast<std::uint8_t>(cost)});
+      ours[cost] += nanoseconds;
+      of_pfn[cost] += other.measure(Cost{static_cast<std::uint8_t>(cost)});
+      sum += nanoseconds;
+    }
+    state.SetIterationTime(sum * 1e-9);
+  }
+  const auto pages = static_cast<double>(shape.pages);
+  for (std::size_t cost = 0; cost < kCostNames.size(); ++cost) {
+    const std::string name = kCostNames[cost];
+    state.counters[name + "_ns"] = ours[cost] / static_cast<double>(state.iterations()) / pages;
+    state.counters[name + "_ratio"] = ours[cost] / of_pfn[cost];
+  }
+  state.counters["lookups"] = static_cast<double>(searches.lookups) / pages;
+  state.counters["locks"] = static_cast<double>(searches.locks) / pages;
+  state.counters["index_bytes"] = static_cast<double>(index_bytes) / pages;
+}
+
+// On the realtime device the super block's one is the wrong place to look, so what that costs is no matter.
+bool right_on(const Adapter& adapter, const IndexDesign& design) {
+  return adapter.devices == 1 || &design != &designs::sector_of_super_block();
+}
+
+[[maybe_unused]] const bool registered = [] {
+  for (const Adapter& adapter : kAdapters) {
+    for (const IndexDesign* design : designs::all()) {
+      if (right_on(adapter, *design)) {
+        const std::string name =
+            std::string("design:") + std::string(design->name()) + "/adapter:" + std::string(adapter.name);
+        benchmark::RegisterBenchmark(
+            name.c_str(), [design, &adapter](benchmark::State& state) { design_costs(state, *design, adapter); })
+            ->ArgsProduct({{1 << 10, 1 << 16, 1 << 20}, {0, 16, 1}})
+            ->ArgNames({"pages", "extent"})
+            ->UseManualTime()
+            ->Unit(benchmark::kMillisecond);
+      }
+    }
+  }
+  return true;
+}();
+
+}  // namespace

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "cli/report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/matrix.hpp"
+#include "cli/report_page.hpp"
+
+namespace daxsim::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Closer {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using OpenFile = std::unique_ptr<std::FILE, Closer>;
+
+std::string host_error() { return std::strerror(errno); }
+
+std::string contents_of(const std::filesystem::path& path) {
+  const OpenFile file(std::fopen(path.c_str(), "rb"));
+  if (file == nullptr) {
+    throw BadDocument(host_error());
+  }
+  std::string text;
+  std::vector<char> piece(std::size_t{1} << 16);
+  while (const std::size_t got = std::fread(piece.data(), 1, piece.size(), file.get())) {
+    text.append(piece.data(), got);
+  }
+  if (std::ferror(file.get()) != 0) {
+    throw BadDocument(host_error());
+  }
+  return text;
+}
+
+// Google Benchmark writes NaN, which is no JSON, for the variation of what is always 0.
+std::string without_nan(const std::string& text) {
+  constexpr std::string_view kNan = "NaN";
+  std::string out;
+  bool in_string = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const bool escapes = in_string && text[at] == '\\' && at + 1 < text.size();
+    in_string = text[at] == '"' ? !in_string : in_string;
+    if (!in_string && text.compare(at, kNan.size(), kNan) == 0) {
+      out += "null";
+      at += kNan.size() - 1;
+    } else {
+      out.append(text, at, escapes ? 2 : 1);
+      at += escapes ? 1 : 0;
+    }
+  }
+  return out;
+}
+
+void write(const std::filesystem::path& path, const std::string& text) {
+  OpenFile file(std::fopen(path.c_str(), "wb"));
+  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file.get()) == text.size();
+  // A full disk may show only now.
+  if (!written || std::fclose(file.release()) != 0) {
+    throw BadDocument(host_error());
+  }
+}
+
+// What the library says, without its number.
+std::string_view text_of(const Json::exception& error) {
+  const std::string_view text = error.what();
+  return text.substr(text.find("] ") + 2);
+}
+
+// Runs `work` on a file of the user's; false, and a word to the user, when something is wrong with it.
+template <class Work>
+bool with_file(const std::filesystem::path& path, const char* wanted, Work work) {
+  try {
+    work();
+    return true;
+  } catch (const Json::parse_error& error) {
+    fmt::print(stderr, "daxsim report: {} is no JSON: {}\n", path.string(), text_of(error));
+  } catch (const Json::exception& error) {
+    fmt::print(stderr, "daxsim report: {} is not {}: {}\n", path.string(), wanted, text_of(error));
+  } catch (const BadDocument& error) {
+    fmt::print(stderr, "daxsim report: {}: {}\n", path.string(), error.what());
+  }
+  return false;
+}
+
+}  // namespace
+
+int report(const ReportOptions& options) {
+  MatrixPage matrix;
+  std::vector<Measured> measured;
+  if (!options.bench.empty() && !with_file(options.bench, "what bench_designs --benchmark_out writes", [&] {
+        measured = read_bench(Json::parse(without_nan(contents_of(options.bench))));
+      })) {
+    return 2;
+  }
+  if (options.matrix.empty()) {
+    const std::optional<Json> asked = matrix_document();
+    if (!asked) {
+      return 1;
+    }
+    matrix = read_matrix(*asked);
+  } else if (!with_file(options.matrix, "what daxsim matrix --json -v prints",
+                        [&] { matrix = read_matrix(Json::parse(contents_of(options.matrix))); })) {
+    return 2;
+  }
+  const std::string page = report_page(matrix, measured);
+  if (!with_file(options.out, "", [&] { write(options.out, page); })) {
+    return 2;
+  }
+  fmt::print("{}\n", options.out.string());
+  return 0;
+}
+
+}  // namespace daxsim::cli
