@@ -165,11 +165,11 @@ TEST(History, B20_TheDeviceGoesBeforeTheCopy) {
 std::uint8_t byte_in_the_file_after_a_punch(const Era& era) {
   World world({.policy = era.policy});
   FakeVma area(*world.file, {.sync = true}, kArea, kPages);
-  world.file->on_commit = [&world, punch = once([&world] {
-                                     std::thread([&world] {
-                                       must(world.file->fallocate(Fallocate::punch_hole, {byte_of(kPage), kPageSize}));
-                                     }).join();
-                                   })] {
+  world.file->on_commit = [punch = once([&world] {
+                             std::thread([&world] {
+                               must(world.file->fallocate(Fallocate::punch_hole, {byte_of(kPage), kPageSize}));
+                             }).join();
+                           })] {
     punch();
     return Result<void>{};
   };

@@ -31,7 +31,8 @@ struct Era {
 namespace eras {
 
 // Backwards in time, each without what the next release added. Of file systems that differed the eras take the worse:
-// B9 was XFS's alone.
+// B9 was XFS's alone. (Before 6.0 nobody was told of a removal at all; no era here skips Step::notify_holder, since that
+// may end the whole program.)
 inline constexpr Policy kUntil6_7 = Policy{}.without(Step::announce_removal);
 inline constexpr Policy kUntil5_1 = Policy{}.without(Step::write_protect_small_pages).without(Step::probe_last_page);
 inline constexpr Policy kUntil4_17 = kUntil5_1.without(Step::wait_for_pins);

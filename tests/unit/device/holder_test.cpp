@@ -86,6 +86,20 @@ TEST(HolderTest, IsToldByState) {
   }
 }
 
+TEST(HolderTest, IsToldOfAFailureWhenThatIsTheNotice) {
+  // As Linux 6.0 told of a removal, while the device works (B25).
+  AttachedFake fake;
+  TestHolder holder;
+  ASSERT_TRUE(fake.attachment->claim(holder).ok());
+
+  EXPECT_TRUE(fake.attachment->notify_holder(Notice::failure).ok());
+
+  EXPECT_EQ(holder.pre_removes, 0);
+  EXPECT_EQ(holder.failures, 1);
+  EXPECT_EQ(fake.only(EventType::dax_holder_notify_failure).flags, 0U);
+  fake.attachment->release(holder);
+}
+
 TEST(HolderTest, ItsAnswerIsTheResult) {
   // What the write-back met reaches the remover and the trace.
   AttachedFake fake;

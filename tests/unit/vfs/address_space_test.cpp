@@ -73,5 +73,21 @@ TEST(AddressSpace, WriteProtectsAreas) {
   EXPECT_EQ(world.events.count(EventType::pfn_mkclean_range), 3U);
 }
 
+// Of what is mapped page by page, only the first when told to; a huge page goes as a whole all the same.
+TEST(AddressSpace, WriteProtectsTheFirstOfSmallPages) {
+  World world;
+  FakeVma huge(*world.file, {}, kArea, {{0}, kPagesPerPmd});
+  FakeVma small(*world.file, {}, kArea + kPmdSize * 4, {{0}, 8});
+  ASSERT_TRUE(huge.store({0}, 1).has_value());
+  ASSERT_TRUE(small.store({0}, 1).has_value());
+  ASSERT_TRUE(small.store({5}, 1).has_value());
+
+  EXPECT_EQ(world.file->mapping().write_protect({{0}, kPagesPerPmd}, PmdMappings::protect, SmallPages::first), 2U);
+
+  EXPECT_FALSE(huge.pte({5}).writable);
+  EXPECT_FALSE(small.pte({0}).writable);
+  EXPECT_TRUE(small.pte({5}).writable);
+}
+
 }  // namespace
 }  // namespace daxsim::test
