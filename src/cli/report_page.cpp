@@ -197,10 +197,9 @@ void Page::head() {
         colour);
   }
   put("</style></head>\n<body><main><h1>Index designs</h1>\n"
-      "<p>One word per page of a file must lead a flush back to the memory that was stored to. Each row is a design of "
-      "that word, each column a question: a machine of its own, something that happens to it, a power cut, a look at "
-      "what "
-      "is left. Era {}. {}</p>\n",
+      "<p>One word per page of a file must lead a flush back to the memory that was stored to. Each row is a\n"
+      "design of that word, each column a question: a machine of its own, something that happens to it, a power\n"
+      "cut, a look at what is left. Era {}. {}</p>\n",
       html_text(matrix_.era),
       matrix_.ok ? "Every cell is as expected before it first ran, or its difference is explained."
                  : "<strong>Some cells are not as expected, and nobody has explained why.</strong>");
@@ -228,11 +227,9 @@ void Page::table() {
     put("</tr>\n");
   }
   put("</tbody></table></div>\n"
-      "<p class=\"quiet\"><b>holds</b>: the promised bytes are there. <b>EIO</b>, <b>SIGBUS</b>: refused, and the "
-      "program "
-      "was told. Anything else did harm, and nobody was told: the cell leads to what happened. * not as expected. The "
-      "last "
-      "three columns are per dirty page of {}.</p>\n",
+      "<p class=\"quiet\"><b>holds</b>: the promised bytes are there. <b>EIO</b>, <b>SIGBUS</b>: refused, and the\n"
+      "program was told. Red: harm was done, and nobody was told; the cell leads to how. *: not as expected. The\n"
+      "last three columns are per dirty page of {}.</p>\n",
       html_text(kCostQuestion));
 }
 
@@ -288,9 +285,11 @@ std::optional<double> Page::nanoseconds(const std::string& design, const std::st
 }
 
 std::string pages_text(std::uint64_t pages) {
-  const bool mega = pages >= 1U << 20;
-  const bool kilo = pages >= 1U << 10;
-  return mega ? fmt::format("{}M", pages >> 20) : kilo ? fmt::format("{}k", pages >> 10) : fmt::format("{}", pages);
+  constexpr std::uint64_t kKilo = 1U << 10;
+  constexpr std::uint64_t kMega = 1U << 20;
+  const bool mega = pages % kMega == 0;
+  const bool kilo = pages % kKilo == 0;
+  return mega ? fmt::format("{}M", pages / kMega) : kilo ? fmt::format("{}k", pages / kKilo) : std::to_string(pages);
 }
 std::string extent_text(std::uint64_t pages) {
   return pages == 0 ? std::string("one extent") : fmt::format("{} KiB", pages * 4);
@@ -313,12 +312,11 @@ void Page::plots() {
     }
   }
   designs_.insert(designs_.end(), measured_designs.begin(), measured_designs.end());
-  put("<h2>What it costs</h2>\n<p>Nanoseconds per page: <b>insert</b>, the first store to a page; <b>refault</b>, a "
-      "store "
-      "when the entry is there and the page-table entry is gone; <b>fsync</b> of a dirty page without the flush "
-      "itself; "
-      "<b>teardown</b>, when the device goes. Each design ran in turn with pfn: a point is the median of pfn times the "
-      "median of the ratio, so that what else the machine did hits both alike.</p>\n<p class=\"legend\">");
+  put("<h2>What it costs</h2>\n"
+      "<p>Nanoseconds per page: <b>insert</b>, the first store to a page; <b>refault</b>, a store when the entry\n"
+      "is there and the page-table entry is gone; <b>fsync</b> of a dirty page, without the flush itself;\n"
+      "<b>teardown</b>, when the device goes. Each design ran in turn with pfn: a point is the median of pfn times\n"
+      "the median of the ratio, so that what else the machine did hits both alike.</p>\n<p class=\"legend\">");
   for (std::size_t design = 0; design < designs_.size(); ++design) {
     put("<span><i class=\"s{}\"></i>{}</span>", design % kColours, html_text(designs_[design]));
   }
@@ -395,9 +393,9 @@ std::string_view device_of(std::string_view event) {
 }
 
 void Page::timelines() {
-  put("<h2>What led there</h2>\n<p>Steps of the question over the whole width, and what the machine did meanwhile: "
-      "each "
-      "event in the lane of the device that it names.</p>\n");
+  put("<h2>What led there</h2>\n"
+      "<p>Steps of the question over the whole width, and what the machine did meanwhile: each event in the lane\n"
+      "of the device that it names.</p>\n");
   for (std::size_t row = 0; row < matrix_.rows.size(); ++row) {
     for (std::size_t column = 0; column < matrix_.questions.size(); ++column) {
       const std::optional<MatrixPage::Cell>& cell = matrix_.rows[row].cells[column];
