@@ -18,12 +18,27 @@ constexpr std::uint64_t kSectorsAtOnce = kPageSize / kSectorSize;
 
 constexpr std::uint64_t byte_of_sector(std::uint64_t sector) noexcept { return sector * kSectorSize; }
 
-// The sectors of the log with their outcomes. `records` are ascending by sector.
-template <class Records>
-std::vector<LineHistory> histories(const Records& records) {
+using Record = SectorLog::Record;
+using BySector = std::vector<const Record*>;
+
+// Ascending by sector, each oldest first, as they are in the log.
+BySector by_sector(const std::vector<Record>& records) {
+  BySector sorted;
+  sorted.reserve(records.size());
+  for (const Record& record : records) {
+    sorted.push_back(&record);
+  }
+  std::ranges::sort(sorted, [](const Record* left, const Record* right) {
+    return left->line != right->line ? left->line < right->line : left < right;
+  });
+  return sorted;
+}
+
+// The sectors of the log with their outcomes.
+std::vector<LineHistory> histories(const BySector& records) {
   std::vector<LineHistory> lines;
-  for (const auto& record : records) {
-    const std::uint64_t offset = byte_of_sector(record.line);
+  for (const Record* const record : records) {
+    const std::uint64_t offset = byte_of_sector(record->line);
     if (lines.empty() || lines.back().offset != offset) {
       lines.push_back({.offset = offset, .outcomes = 1});
     }
@@ -81,9 +96,8 @@ void RamDiskView::fence() noexcept {
   log_.clear();
 }
 
-// Ascending by sector, each oldest first. Memory is allocated outside the lock: the program's allocator may itself live
-// on a mapping of a file here.
-std::vector<RamDiskView::Record> RamDiskView::copy_log() {
+// Oldest first. Memory is allocated outside the lock: the program's allocator may itself live on a mapping of a file here.
+std::vector<SectorLog::Record> RamDiskView::copy_log() {
   std::vector<Record> records;
   for (bool complete = false; !complete;) {
     std::uint64_t needed = 0;
@@ -97,15 +111,18 @@ std::vector<RamDiskView::Record> RamDiskView::copy_log() {
     }
     records.reserve(needed);
   }
-  std::ranges::stable_sort(records, {}, &Record::line);
   return records;
 }
 
-std::vector<LineHistory> RamDiskView::pending_lines() { return histories(copy_log()); }
+std::vector<LineHistory> RamDiskView::pending_lines() {
+  const std::vector<Record> log = copy_log();
+  return histories(by_sector(log));
+}
 
 Result<PowerCutReport> RamDiskView::power_cut(const PowerCut& choice) {
   assert(!gone_);
-  const std::vector<Record> records = copy_log();
+  const std::vector<Record> log = copy_log();
+  const BySector records = by_sector(log);
   const std::vector<LineHistory> pending = histories(records);
   DAXSIM_TRY(const std::vector<std::uint32_t> chosen, choose_outcomes(pending, choice));
   PowerCutReport report{.unfenced_lines = pending.size()};
@@ -117,7 +134,7 @@ Result<PowerCutReport> RamDiskView::power_cut(const PowerCut& choice) {
     if (chosen[i] != writes) {
       SectorLog::Line now;
       DAXSIM_TRY_VOID(media_->read(pending[i].offset, std::as_writable_bytes(std::span(now))));
-      const Record& value = *(first + chosen[i]);
+      const Record& value = **(first + chosen[i]);
       report.lost_lines += value.old != now ? 1 : 0;
       put_back.push_back(&value);
     }

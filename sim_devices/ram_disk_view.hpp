@@ -37,12 +37,10 @@ class RamDiskView final : public BlockDevice {
   void unmap() noexcept override;
 
  private:
-  using Record = SectorLog::Record;
-
   RamDiskView(std::shared_ptr<MediaFile> media, bool write_cache, Arena& arena) noexcept
       : media_(std::move(media)), write_cache_(write_cache), log_(arena) {}
   Result<void> write_locked(std::uint64_t sector, std::span<const std::byte> from) noexcept DAXSIM_REQUIRES(lock_);
-  std::vector<Record> copy_log();
+  std::vector<SectorLog::Record> copy_log();
 
   const std::shared_ptr<MediaFile> media_;
   const bool write_cache_;

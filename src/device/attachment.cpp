@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
-#include <cstring>
 #include <map>
 #include <utility>
 
+#include "base/atomic_copy.hpp"
 #include "daxsim/device/memory_map.hpp"
 
 DAXSIM_BEGIN
@@ -24,45 +24,6 @@ std::int64_t kernel_result(const Result<void>& result) noexcept {
 }
 
 constexpr std::array<std::byte, kPageSize> kZeroes{};
-
-// Copies between the library's memory and the direct map, one aligned word at a time where it can: a flush may read the
-// same lines, and a reader of the media must not see less than 8 bytes torn.
-using Word = std::uint64_t;
-
-bool word_aligned(const std::byte* at) noexcept { return reinterpret_cast<std::uintptr_t>(at) % sizeof(Word) == 0; }
-
-template <class Piece>
-void store_piece(std::byte* to, const std::byte* from) noexcept {
-  Piece value{};
-  std::memcpy(&value, from, sizeof(Piece));
-  __atomic_store_n(reinterpret_cast<Piece*>(to), value, __ATOMIC_RELAXED);
-}
-template <class Piece>
-void load_piece(std::byte* to, const std::byte* from) noexcept {
-  const Piece value = __atomic_load_n(reinterpret_cast<const Piece*>(from), __ATOMIC_RELAXED);
-  std::memcpy(to, &value, sizeof(Piece));
-}
-
-void copy_to_memory(std::byte* to, const std::byte* from, std::uint64_t length) noexcept {
-  while (length != 0) {
-    const bool word = word_aligned(to) && length >= sizeof(Word);
-    word ? store_piece<Word>(to, from) : store_piece<std::uint8_t>(to, from);
-    const std::uint64_t done = word ? sizeof(Word) : 1;
-    to += done;
-    from += done;
-    length -= done;
-  }
-}
-void copy_from_memory(std::byte* to, const std::byte* from, std::uint64_t length) noexcept {
-  while (length != 0) {
-    const bool word = word_aligned(from) && length >= sizeof(Word);
-    word ? load_piece<Word>(to, from) : load_piece<std::uint8_t>(to, from);
-    const std::uint64_t done = word ? sizeof(Word) : 1;
-    to += done;
-    from += done;
-    length -= done;
-  }
-}
 
 }  // namespace
 
@@ -213,8 +174,8 @@ Result<void> Attachment::read(std::uint64_t offset, std::span<std::byte> to) noe
     DAXSIM_TRY_VOID(check_sectors({offset, to.size()}));
     return block_->read(offset / kSectorSize, to);
   }
-  return for_each_run({offset, to.size()}, [to](const std::byte* memory, std::uint64_t done, std::uint64_t length) {
-    copy_from_memory(to.data() + done, memory, length);
+  return for_each_run({offset, to.size()}, [to](std::byte* memory, std::uint64_t done, std::uint64_t length) {
+    copy_from_mapped(to.subspan(done, length), memory);
   });
 }
 
@@ -226,7 +187,7 @@ Result<void> Attachment::write(std::uint64_t offset, std::span<const std::byte> 
     return block_->write(offset / kSectorSize, from);
   }
   DAXSIM_TRY_VOID(for_each_run(bytes, [from](std::byte* memory, std::uint64_t done, std::uint64_t length) {
-    copy_to_memory(memory, from.data() + done, length);
+    copy_to_mapped(memory, from.subspan(done, length));
   }));
   // Past the cache, so whatever the write-cache flag says.
   return dax_->flush(bytes);
@@ -248,7 +209,7 @@ Result<void> Attachment::zero(ByteRange bytes) noexcept {
   }
   DAXSIM_TRY_VOID(for_each_run(bytes, [](std::byte* memory, std::uint64_t, std::uint64_t length) {
     for (std::uint64_t at = 0; at < length; at += kZeroes.size()) {
-      copy_to_memory(memory + at, kZeroes.data(), std::min(length - at, kZeroes.size()));
+      copy_to_mapped(memory + at, std::span(kZeroes).first(std::min(length - at, kZeroes.size())));
     }
   }));
   return dax_->flush(bytes);
