@@ -22,17 +22,18 @@ class ExtentInode final : public Inode {
   Result<FileExtent> direct_access(PageRange pages, Access access) noexcept override;
   Result<FileExtent> find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept override;
   FaultOutcome fault(FaultRequest& request) noexcept override;
-  [[nodiscard]] Attachment* bdev() const noexcept override { return &file_system_.device(file_); }
-  [[nodiscard]] bool is_synchronous() const noexcept override { return bdev()->capabilities().synchronous; }
+  // Where the file's group begins; a file on several devices has no better answer.
+  [[nodiscard]] Attachment* bdev() const noexcept override;
+  [[nodiscard]] bool is_synchronous() const noexcept override;
   Result<void> fsync_range(ByteRange bytes, Datasync datasync) noexcept override;
   Result<std::uint64_t> read(std::uint64_t offset, std::span<std::byte> to) override;
   Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) override;
   Result<void> truncate(std::uint64_t bytes) override;
   Result<void> fallocate(Fallocate mode, ByteRange bytes) override;
 
-  // Where the blocks to come are; the one where they are is always good.
-  // Errors: Errno::einval (it has blocks elsewhere), Errno::eio, Errno::eshutdown.
-  Result<void> set_volume(std::uint32_t volume);
+  // Of which group of chunks the blocks to come are; the one they are of is always good.
+  // Errors: Errno::einval (it has blocks of another), Errno::eio, Errno::eshutdown.
+  Result<void> set_group(std::uint32_t group);
   [[nodiscard]] const FileSystem& file_system() const noexcept { return file_system_; }
 
  private:
@@ -41,6 +42,8 @@ class ExtentInode final : public Inode {
   // Makes a hole or unwritten pages at the front of `pages` written zeros. Errors: as direct_access.
   Result<void> make_written_locked(PageRange pages) noexcept DAXSIM_REQUIRES(file_system_.allocation_lock());
 
+  // Makes what was written to these blocks durable. Errors: those of Attachment::fence.
+  Result<void> fence() const noexcept;
   // One change of several records, in one commit or none. Errors: Errno::eio, Errno::enomem (of the first record only:
   // the others need no memory).
   Result<void> change(std::span<const Record> records) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
