@@ -4,7 +4,7 @@
 DAXSIM_BEGIN
 
 Result<void> Policy::validate() const noexcept {
-  constexpr std::uint32_t kKnownSteps = (std::uint32_t{2} << static_cast<unsigned>(Step::notify_holder)) - 1;
+  constexpr std::uint64_t kKnownSteps = (std::uint64_t{2} << static_cast<unsigned>(kLastStep)) - 1;
   if (write_protect > WriteProtect::pte_and_pmd || clear_dirty > ClearDirty::never ||
       read_fault > ReadFaultEntry::dirty || (skipped & ~kKnownSteps) != 0) {
     return Errno::einval;

@@ -53,7 +53,7 @@ Result<void> flush(const Writeback& call, PageRange pages, std::uint64_t payload
   if (!call.context.policy.takes(Step::flush)) {
     return {};
   }
-  const StoredEntry entry{.first = pages.first, .payload = payload};
+  const StoredEntry entry{.first = pages.first, .pages = pages.pages, .payload = payload};
   for (PageRange rest = pages; !rest.empty();) {
     const Result<FlushTarget> target = call.context.design.resolve(call.context.system, call.inode(), entry, rest);
     if (!target.ok()) {

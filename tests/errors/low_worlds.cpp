@@ -113,7 +113,7 @@ void visit_policies(Observer& saw) {
     saw("Policy::validate", Policy{.write_protect = static_cast<WriteProtect>(value)}.validate());
     saw("Policy::validate", Policy{.clear_dirty = static_cast<ClearDirty>(value)}.validate());
     saw("Policy::validate", Policy{.read_fault = static_cast<ReadFaultEntry>(value)}.validate());
-    saw("Policy::validate", Policy{.skipped = std::uint32_t{1} << (7 * value)}.validate());
+    saw("Policy::validate", Policy{.skipped = std::uint64_t{1} << (15 * value)}.validate());
   }
 }
 

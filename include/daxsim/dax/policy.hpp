@@ -25,20 +25,30 @@ enum class Step : std::uint8_t {
   // The machine tells the holder of a device that is removed. Without it nobody takes the device's pages out of page
   // tables (F7.4); a simulated process that then still loads or stores through them ends the whole program.
   notify_holder,
+  // Of a relocation (dax::relocate), in their order. Allowing faults again is no step to leave out: all that comes of it
+  // is a program that waits for ever.
+  relocate_block_faults,
+  relocate_unmap,
+  relocate_wait_pins,
+  relocate_flush,
+  relocate_copy,
+  relocate_switch,
+  relocate_delete_entries,
 };
+inline constexpr Step kLastStep = Step::relocate_delete_entries;
 
 struct Policy {
   WriteProtect write_protect = WriteProtect::pte_and_pmd;
   ClearDirty clear_dirty = ClearDirty::after_flush;
   ReadFaultEntry read_fault = ReadFaultEntry::clean;
-  std::uint32_t skipped = 0;  // bits of Step
+  std::uint64_t skipped = 0;  // bits of Step
 
   [[nodiscard]] constexpr bool takes(Step step) const noexcept {
-    return (skipped & (std::uint32_t{1} << static_cast<unsigned>(step))) == 0;
+    return (skipped & (std::uint64_t{1} << static_cast<unsigned>(step))) == 0;
   }
   [[nodiscard]] constexpr Policy without(Step step) const noexcept {
     Policy changed = *this;
-    changed.skipped |= std::uint32_t{1} << static_cast<unsigned>(step);
+    changed.skipped |= std::uint64_t{1} << static_cast<unsigned>(step);
     return changed;
   }
   // Errors: Errno::einval (a value outside its enum, or an unknown step).

@@ -29,7 +29,7 @@ TEST(Policy, Validate) {
   EXPECT_ERRNO((Policy{.write_protect = static_cast<WriteProtect>(3)}).validate(), Errno::einval);
   EXPECT_ERRNO((Policy{.clear_dirty = static_cast<ClearDirty>(2)}).validate(), Errno::einval);
   EXPECT_ERRNO((Policy{.read_fault = static_cast<ReadFaultEntry>(2)}).validate(), Errno::einval);
-  EXPECT_ERRNO((Policy{.skipped = 32}).validate(), Errno::einval);
+  EXPECT_ERRNO((Policy{.skipped = std::uint64_t{2} << static_cast<unsigned>(kLastStep)}).validate(), Errno::einval);
 }
 
 }  // namespace
