@@ -73,7 +73,7 @@ Result<void> flush(const Writeback& call, PageRange pages, std::uint64_t payload
     DAXSIM_TRY_VOID(target->device->flush(bytes));
     rest = {rest.first + target->pages, rest.pages - target->pages};
   }
-  return {};
+  return call.inode().written_back(pages);
 }
 
 // One entry that the cursor has just found with TOWRITE. Drops the index's lock and takes it again. The order matters

@@ -134,6 +134,9 @@ Result<Chunk> decoded(const ChunkRecord& record, std::uint64_t first, const Geom
 
 }  // namespace
 
+ChunkMap::ChunkMap(std::vector<Chunk> chunks) noexcept
+    : chunks_(std::move(chunks)), keeps_copies_(std::ranges::count(chunks_, Profile::dup, &Chunk::profile) != 0) {}
+
 ChunkMap ChunkMap::of_volumes(const Geometry& geometry) {
   std::vector<Chunk> chunks;
   std::uint64_t first = 0;
@@ -255,10 +258,7 @@ Place ChunkMap::place(std::uint64_t address) const noexcept {
 }
 
 bool ChunkMap::uses(std::uint32_t group, std::uint32_t volume) const noexcept {
-  return std::ranges::any_of(chunks_, [&](const Chunk& chunk) {
-    const auto stripes = std::span(chunk.stripes).first(chunk.stripe_count);
-    return chunk.group == group && std::ranges::find(stripes, volume, &DevicePage::volume) != stripes.end();
-  });
+  return std::ranges::any_of(chunks_, [&](const Chunk& chunk) { return chunk.group == group && chunk.is_on(volume); });
 }
 
 }  // namespace extent_fs

@@ -13,6 +13,7 @@
 // Constant after mkfs. Threads: any.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -48,6 +49,10 @@ struct Chunk {
   std::array<DevicePage, kMaxVolumes> stripes{};  // where they begin
 
   [[nodiscard]] std::uint64_t end() const noexcept { return first + pages; }
+  [[nodiscard]] bool is_on(std::uint32_t volume) const noexcept {
+    const auto end = stripes.begin() + stripe_count;
+    return std::find_if(stripes.begin(), end, [volume](const DevicePage& at) { return at.volume == volume; }) != end;
+  }
   [[nodiscard]] std::uint64_t stripe_pages() const noexcept {
     return profile == Profile::raid0 ? pages / stripe_count : pages;
   }
@@ -83,12 +88,15 @@ class ChunkMap {
   [[nodiscard]] std::size_t find(std::uint64_t address) const noexcept;
   // Of an address in a chunk.
   [[nodiscard]] Place place(std::uint64_t address) const noexcept;
+  // Whether any chunk has two copies.
+  [[nodiscard]] bool keeps_copies() const noexcept { return keeps_copies_; }
   // Whether the blocks of a group may be on this volume.
   [[nodiscard]] bool uses(std::uint32_t group, std::uint32_t volume) const noexcept;
 
  private:
-  explicit ChunkMap(std::vector<Chunk> chunks) noexcept : chunks_(std::move(chunks)) {}
+  explicit ChunkMap(std::vector<Chunk> chunks) noexcept;
   std::vector<Chunk> chunks_;  // by address; at least one
+  bool keeps_copies_ = false;
 };
 
 }  // namespace extent_fs

@@ -69,7 +69,7 @@ struct SuperRecord {
   Le32 crc;  // of the record, with this field zero
   Le64 blocks;
   Le32 files;
-  Le32 zero;
+  Le32 volumes;  // where the chunk map is stored; 0: as many as the kind has
 };
 static_assert(sizeof(SuperRecord) == 32);
 

@@ -44,13 +44,16 @@ Result<void> FileSystem::make(Volumes volumes, const Kind& kind, const MakeOptio
 }
 
 Result<std::shared_ptr<SuperBlock>> FileSystem::mount(const dax::Context& context, Volumes volumes, const Kind& kind) {
-  auto file_system = std::make_shared<FileSystem>(context, volumes);
-  DAXSIM_TRY_VOID(file_system->load(kind));
+  auto file_system = std::make_shared<FileSystem>(context, volumes, kind);
+  DAXSIM_TRY_VOID(file_system->load());
   return std::shared_ptr<SuperBlock>(std::move(file_system));
 }
 
-FileSystem::FileSystem(const dax::Context& context, Volumes volumes)
-    : SuperBlock(context.system, volumes[0]->dev()), context_(context), volumes_(volumes.begin(), volumes.end()) {}
+FileSystem::FileSystem(const dax::Context& context, Volumes volumes, const Kind& kind)
+    : SuperBlock(context.system, volumes[0]->dev()),
+      context_(context),
+      volumes_(volumes.begin(), volumes.end()),
+      kind_(kind) {}
 
 void FileSystem::release_devices() noexcept {
   for (Attachment* const volume : volumes_) {
@@ -67,12 +70,12 @@ FileSystem::~FileSystem() {
   last_uses.swap(in_core_);
 }
 
-Result<void> FileSystem::load(const Kind& kind) {
+Result<void> FileSystem::load() {
   for (Attachment* const volume : volumes_) {
     DAXSIM_TRY_VOID(volume->claim(*this));
   }
   const MutexLock guard(allocation_lock_);
-  DAXSIM_TRY(journal_, Journal::load(volumes_, kind, context_.system.arena));
+  DAXSIM_TRY(journal_, Journal::load(volumes_, kind_, context_.system.arena));
   chunks_ = &journal_->chunks();
   DAXSIM_TRY_VOID(journal_->release_orphans());
   // Whatever a crash left behind the end of the log is out of the way now, and both slots are good again.
@@ -138,8 +141,8 @@ Result<void> FileSystem::zero_blocks(PageRange addresses) const noexcept {
   return {};
 }
 
-bool FileSystem::may_use(const File& file, std::size_t chunk) const noexcept {
-  return (*chunks_)[chunk].group == file.group;
+bool FileSystem::may_use_locked(const File& file, std::size_t chunk) const noexcept {
+  return (*chunks_)[chunk].group == file.group && !closed_[chunk];
 }
 
 Result<PageRange> FileSystem::take_blocks_locked(File& file, PageRange hole) noexcept {
@@ -153,7 +156,7 @@ Result<PageRange> FileSystem::take_blocks_locked(File& file, PageRange hole) noe
     for (const Placing placing : {Placing::well, Placing::anywhere}) {
       for (std::size_t tried = 0; tried < count; ++tried) {
         const std::size_t chunk = (nearest + tried) % count;
-        if (!may_use(file, chunk)) {
+        if (!may_use_locked(file, chunk)) {
           continue;
         }
         const PageRange run = find_blocks_locked(file, hole, chunk, placing);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <bitset>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -28,6 +29,17 @@
 DAXSIM_BEGIN
 namespace extent_fs {
 
+class ExtentInode;
+
+struct ScrubReport {
+  std::uint64_t pages = 0;     // compared
+  std::uint64_t repaired = 0;  // of them differed
+};
+struct BalanceReport {
+  std::uint64_t files = 0;  // that had blocks there
+  std::uint64_t pages = 0;  // moved
+};
+
 class FileSystem final : public SuperBlock, private Holder {
  public:
   struct MakeOptions {
@@ -41,7 +53,7 @@ class FileSystem final : public SuperBlock, private Holder {
   // Errors: those of LinearFs::mount, Errno::enodev (a volume belongs to another file system).
   static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Volumes volumes, const Kind& kind);
 
-  FileSystem(const dax::Context& context, Volumes volumes);
+  FileSystem(const dax::Context& context, Volumes volumes, const Kind& kind);
   ~FileSystem() override;
 
   Result<std::shared_ptr<Inode>> create(std::string_view path) override;
@@ -58,6 +70,7 @@ class FileSystem final : public SuperBlock, private Holder {
   [[nodiscard]] Result<void> check_mounted() const noexcept;
   [[nodiscard]] const dax::Context& context() const noexcept { return context_; }
   [[nodiscard]] Volumes volumes() const noexcept { return volumes_; }
+  [[nodiscard]] const Kind& kind() const noexcept { return kind_; }
   [[nodiscard]] const ChunkMap& chunks() const noexcept { return *chunks_; }
   [[nodiscard]] Attachment* bdev() const noexcept override { return volumes_[0]; }
   [[nodiscard]] Mutex& allocation_lock() noexcept DAXSIM_RETURN_CAPABILITY(allocation_lock_) {
@@ -72,14 +85,26 @@ class FileSystem final : public SuperBlock, private Holder {
   Result<PageRange> take_blocks_locked(File& file, PageRange hole) noexcept DAXSIM_REQUIRES(allocation_lock_);
   // Makes what has changed durable and fences. Errors: Errno::eio (and the file system is shut down).
   Result<void> commit_locked() noexcept DAXSIM_REQUIRES(allocation_lock_);
+  // No file gets blocks there while a balance empties it.
+  [[nodiscard]] bool is_closed_locked(std::size_t chunk) const noexcept DAXSIM_REQUIRES(allocation_lock_) {
+    return closed_[chunk];
+  }
   // Zeroes all copies of these addresses. Errors: those of Attachment::zero.
   Result<void> zero_blocks(PageRange addresses) const noexcept;
+
+  // Moves all blocks out of these chunks, file by file, to chunks that are not among them, and commits. Errors: those of
+  // ExtentInode::leave_closed_chunks, Errno::ebusy (another balance is under way).
+  Result<BalanceReport> balance(const std::bitset<kMaxChunks>& chunks);
+  // Every file. Errors: those of ExtentInode::scrub.
+  Result<ScrubReport> scrub();
+  // Addresses of a chunk that files have. Context: takes the allocation lock.
+  [[nodiscard]] std::uint64_t used_pages(std::size_t chunk) noexcept;
 
   // The last user of an inode has gone.
   void closed(std::uint32_t ino) noexcept;
 
  private:
-  Result<void> load(const Kind& kind);
+  Result<void> load();
   void release_devices() noexcept;
   Result<void> pre_remove(Attachment& device) override;
   Result<void> failure(Attachment& device, ByteRange bytes) override;
@@ -104,17 +129,22 @@ class FileSystem final : public SuperBlock, private Holder {
   [[nodiscard]] std::optional<std::uint64_t> continuing_locked(const File& file, const Extent* extent,
                                                                std::size_t chunk, std::uint64_t page) noexcept
       DAXSIM_REQUIRES(allocation_lock_);
-  [[nodiscard]] bool may_use(const File& file, std::size_t chunk) const noexcept;
+  [[nodiscard]] bool may_use_locked(const File& file, std::size_t chunk) const noexcept
+      DAXSIM_REQUIRES(allocation_lock_);
+  // The first file with this number or a greater one, in core; null: there is none.
+  std::shared_ptr<ExtentInode> next_inode(std::uint64_t ino);
   Result<void> write_back_all();
 
   const dax::Context& context_;
   const std::vector<Attachment*> volumes_;
+  const Kind kind_;
   const ChunkMap* chunks_ = nullptr;  // the journal's, from load() on
   std::atomic<bool> unmounted_{false};
   Mutex name_space_{LockRank::name_space};
   std::map<std::uint32_t, std::shared_ptr<Inode>> in_core_ DAXSIM_GUARDED_BY(name_space_);
   Mutex allocation_lock_{LockRank::allocation};
   std::unique_ptr<Journal> journal_ DAXSIM_GUARDED_BY(allocation_lock_);
+  std::bitset<kMaxChunks> closed_ DAXSIM_GUARDED_BY(allocation_lock_);
   std::uint64_t open_orphans_ DAXSIM_GUARDED_BY(allocation_lock_) = 0;
 };
 

@@ -8,7 +8,6 @@ DAXSIM_BEGIN
 namespace extent_fs {
 namespace {
 
-constexpr ByteRange bytes_of(PageRange pages) noexcept { return {byte_of(pages.first), pages.pages << kPageShift}; }
 // The pages from the one that begins at or after `byte` to the last that a file can have.
 constexpr PageRange pages_behind(std::uint64_t byte) noexcept {
   const std::uint64_t first = pages_for(byte);
@@ -18,10 +17,8 @@ constexpr bool is_page_aligned(ByteRange bytes) noexcept {
   return bytes.offset % kPageSize == 0 && bytes.length % kPageSize == 0;
 }
 
-// An address, in one word that is never 0.
-constexpr std::uint64_t cookie_of(std::uint64_t address) noexcept { return address + 1; }
+}  // namespace
 
-// A device that is gone, or memory that is bad or not what it was, is an I/O error to a system call.
 Result<void> as_io_error(Result<void> result) noexcept {
   constexpr std::array kOfTheDevice{Errno::enxio, Errno::ehwpoison, Errno::efault, Errno::estale};
   if (!result.ok() && std::ranges::find(kOfTheDevice, result.error()) != kOfTheDevice.end()) {
@@ -29,8 +26,6 @@ Result<void> as_io_error(Result<void> result) noexcept {
   }
   return result;
 }
-
-}  // namespace
 
 ExtentInode::ExtentInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept
     : Inode(file_system, file.ino, file_system.system().arena), file_system_(file_system), file_(file) {
@@ -205,6 +200,7 @@ Result<std::uint64_t> ExtentInode::write(std::uint64_t offset, std::span<const s
     DAXSIM_TRY_VOID(zero_gap(offset));
   }
   DAXSIM_TRY(const std::uint64_t written, dax::write(file_system_.context(), *this, offset, from));
+  DAXSIM_TRY_VOID(as_io_error(copy_to_second({offset, written})));
   if (offset + written > size()) {
     DAXSIM_TRY_VOID(extend(offset + written));
   }
@@ -212,7 +208,11 @@ Result<std::uint64_t> ExtentInode::write(std::uint64_t offset, std::span<const s
 }
 
 Result<void> ExtentInode::zero_in_place(ByteRange bytes) {
-  return bytes.length == 0 ? Result<void>() : dax::zero_range(file_system_.context(), *this, bytes);
+  if (bytes.length == 0) {
+    return {};
+  }
+  DAXSIM_TRY_VOID(dax::zero_range(file_system_.context(), *this, bytes));
+  return copy_to_second(bytes);
 }
 
 Result<void> ExtentInode::zero_gap(std::uint64_t offset) {

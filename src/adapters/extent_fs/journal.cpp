@@ -223,6 +223,9 @@ Result<Geometry> read_super(Volumes volumes, const Kind& kind) noexcept {
   if (super.crc != crc_of(super) || super.blocks > device.pages() || super.files == 0) {
     return Errno::euclean;
   }
+  if (kind.map == MapOfChunks::stored && super.volumes != volumes.size()) {
+    return Errno::enodev;
+  }
   Geometry::Blocks blocks{super.blocks};
   for (std::uint32_t volume = 1; volume < volumes.size(); ++volume) {
     DAXSIM_TRY(blocks[volume], read_volume(volumes, volume));
@@ -271,6 +274,7 @@ Result<void> Journal::format(Volumes volumes, const Geometry& geometry, const Ki
   super.version = kVersion;
   super.blocks = geometry.blocks[0];
   super.files = geometry.files;
+  super.volumes = kind.map == MapOfChunks::stored ? static_cast<std::uint32_t>(volumes.size()) : 0;
   super.crc = crc_of(super);
   DAXSIM_TRY_VOID(device.write(0, bytes_of(super)));
   return device.fence();
