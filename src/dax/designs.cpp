@@ -164,7 +164,8 @@ class PfnAndGenerationDesign final : public IndexDesign {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "pfn+generation"; }
   [[nodiscard]] Result<std::uint64_t> encode(const FileExtent& extent) const noexcept override {
-    return packed(extent.device->generation(extent.device_page), kGenerationBits, extent.memory.pfn.value);
+    return packed(extent.device->generation({extent.device_page, extent.pages.pages}), kGenerationBits,
+                  extent.memory.pfn.value);
   }
   [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& /*inode*/, const StoredEntry& entry,
                                             PageRange pages) const noexcept override {
@@ -172,7 +173,7 @@ class PfnAndGenerationDesign final : public IndexDesign {
     if (place.attachment == nullptr) {
       return Errno::enxio;
     }
-    if (place.attachment->generation(place.page) != low_part(entry.payload, kGenerationBits)) {
+    if (place.attachment->generation({place.page, entry.pages}) != low_part(entry.payload, kGenerationBits)) {
       return Errno::estale;
     }
     return on_device(place.attachment, place.page, entry, pages, 1);

@@ -18,11 +18,6 @@ PageRange bounded(PageRange pages) noexcept {
 }
 Pgoff last_of(PageRange pages) noexcept { return pages.end() - 1; }
 
-struct BusyPage {
-  FlushTarget where;
-  Pgoff page;  // in the file
-};
-
 // The first of these pages of an entry whose memory somebody pinned.
 bool find_pinned(const Context& context, Inode& inode, const StoredEntry& entry, PageRange pages,
                  BusyPage* busy) noexcept {
@@ -37,31 +32,6 @@ bool find_pinned(const Context& context, Inode& inode, const StoredEntry& entry,
       return true;
     }
     pages = {pages.first + target->pages, pages.pages - target->pages};
-  }
-  return false;
-}
-
-// dax_layout_busy_page_range: the first page whose memory somebody pinned. Every entry is looked at while nobody owns
-// it, so a pin that was under way is either seen here, or finds the page unmapped and fails (F13/74).
-bool find_busy(const Context& context, Inode& inode, PageRange pages, BusyPage* busy) noexcept {
-  XCursor cursor(inode.mapping().pages(), pages.first);
-  const MutexLock guard(cursor.lock());
-  while (!cursor.find(last_of(pages)).is_null()) {
-    const Entry entry = find_unlocked(cursor, inode.mapping());
-    pass_on(inode.mapping(), cursor.index(), entry);
-    if (!entry.is_real()) {
-      continue;
-    }
-    const PageRange covered{entry.order() == 0 ? cursor.index() : pmd_start(cursor.index()), entry.pages()};
-    const PageRange wanted = covered.clip(pages);
-    // The design may have to ask the file system. No page is mapped any more, so no new pin can come meanwhile.
-    cursor.pause();
-    cursor.lock().unlock();
-    const bool found = find_pinned(context, inode, {.first = covered.first, .payload = entry.payload()}, wanted, busy);
-    cursor.lock().lock();
-    if (found) {
-      return true;
-    }
   }
   return false;
 }
@@ -85,6 +55,32 @@ Result<void> save_straddling(const Context& context, Inode& inode, PageRange pag
 }
 
 }  // namespace
+
+// dax_layout_busy_page_range: the first page whose memory somebody pinned. Every entry is looked at while nobody owns
+// it, so a pin that was under way is either seen here, or finds the page unmapped and fails (F13/74).
+bool find_busy(const Context& context, Inode& inode, PageRange pages, BusyPage* busy) noexcept {
+  XCursor cursor(inode.mapping().pages(), pages.first);
+  const MutexLock guard(cursor.lock());
+  while (!cursor.find(last_of(pages)).is_null()) {
+    const Entry entry = find_unlocked(cursor, inode.mapping());
+    pass_on(inode.mapping(), cursor.index(), entry);
+    if (!entry.is_real()) {
+      continue;
+    }
+    const PageRange covered{entry.order() == 0 ? cursor.index() : pmd_start(cursor.index()), entry.pages()};
+    const PageRange wanted = covered.clip(pages);
+    // The design may have to ask the file system. No page is mapped any more, so no new pin can come meanwhile.
+    cursor.pause();
+    cursor.lock().unlock();
+    const bool found = find_pinned(
+        context, inode, {.first = covered.first, .pages = covered.pages, .payload = entry.payload()}, wanted, busy);
+    cursor.lock().lock();
+    if (found) {
+      return true;
+    }
+  }
+  return false;
+}
 
 Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages) {
   const Policy& policy = context.policy;

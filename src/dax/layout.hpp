@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Taking entries out of the index, for truncate, invalidation and teardown.
+// Before blocks leave a file: who has pages pinned, and taking entries out of the index.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,13 @@
 
 DAXSIM_BEGIN
 namespace dax {
+
+// The first page in range whose memory somebody pinned, in the file and on its device.
+struct BusyPage {
+  FlushTarget where;
+  Pgoff page;
+};
+[[nodiscard]] bool find_busy(const Context& context, Inode& inode, PageRange pages, BusyPage* busy) noexcept;
 
 // Waits for each entry that overlaps `pages` and deletes it, dirty or not.
 void delete_entries(const Context& context, Inode& inode, PageRange pages) noexcept;

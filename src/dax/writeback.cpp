@@ -55,7 +55,7 @@ Result<void> flush(const Writeback& call, PageRange pages, std::uint64_t payload
   if (!call.context.policy.takes(Step::flush)) {
     return {};
   }
-  const StoredEntry entry{.first = pages.first, .payload = payload};
+  const StoredEntry entry{.first = pages.first, .pages = pages.pages, .payload = payload};
   for (PageRange rest = pages; !rest.empty();) {
     const Result<FlushTarget> target = call.context.design.resolve(call.context.system, call.inode(), entry, rest);
     if (!target.ok()) {
@@ -75,7 +75,7 @@ Result<void> flush(const Writeback& call, PageRange pages, std::uint64_t payload
     DAXSIM_TRY_VOID(target->device->flush(bytes));
     rest = {rest.first + target->pages, rest.pages - target->pages};
   }
-  return {};
+  return call.inode().written_back(pages);
 }
 
 // One entry that the cursor has just found with TOWRITE. Drops the index's lock and takes it again. The order matters

@@ -5,6 +5,7 @@
 #include <array>
 #include <cassert>
 #include <map>
+#include <new>
 #include <utility>
 
 #include "base/atomic_copy.hpp"
@@ -48,7 +49,11 @@ Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice
       dev_(dev),
       events_(events),
       pins_(std::make_unique<Pins>()),
-      moves_(std::make_unique<std::atomic<std::uint16_t>[]>(pages() / kPagesPerPmd + 1)) {}
+      moves_(static_cast<std::atomic<std::uint16_t>*>(std::calloc(pages() + 1, sizeof(std::atomic<std::uint16_t>)))) {
+  if (moves_ == nullptr) {
+    throw std::bad_alloc();
+  }
+}
 
 Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> view, Pfn first, std::uint32_t dev,
                        EventStream& events)
@@ -65,14 +70,17 @@ Attachment::~Attachment() = default;
   events_.emit(event);
 }
 
-std::uint16_t Attachment::generation(Pgoff page) const noexcept {
-  const std::uint16_t moves = moves_[page.value / kPagesPerPmd].load(std::memory_order_acquire);
-  return static_cast<std::uint16_t>(minor_of(dev_) + moves);
+std::uint16_t Attachment::generation(PageRange pages) const noexcept {
+  std::uint32_t life = minor_of(dev_);
+  for (Pgoff page = pages.first; page < pages.end() && page.value < this->pages(); page = page + 1) {
+    life += moves_[page.value].load(std::memory_order_acquire);
+  }
+  return static_cast<std::uint16_t>(life);
 }
 
 void Attachment::end_generation(PageRange pages) noexcept {
-  for (Pgoff page = pmd_start(pages.first); page < pages.end(); page = page + kPagesPerPmd) {
-    moves_[page.value / kPagesPerPmd].fetch_add(1, std::memory_order_acq_rel);
+  for (Pgoff page = pages.first; page < pages.end(); page = page + 1) {
+    moves_[page.value].fetch_add(1, std::memory_order_acq_rel);
   }
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The questions: of a file system on one pmem, and of a file on the realtime device of one on two.
+// The questions: of a file system on one pmem, of a file on the realtime device of one on two, of stripes and copies, and
+// of blocks that move.
 #include <array>
 
+#include "daxsim/adapters/chunk.hpp"
 #include "daxsim/adapters/realtime.hpp"
 #include "lab/bare_fs.hpp"
 #include "lab/trial.hpp"
@@ -30,6 +32,27 @@ TrialSetup two_devices(const Era& era = eras::v6_12) {
           .fs = {.mkfs = &mkfs_realtime, .mount = &mount_realtime, .arrange = &put_on_realtime},
           .device_sizes = {8 * kMiB, 8 * kMiB}};
 }
+
+template <ChunkProfile kProfile>
+Result<FileSystem> mkfs_chunks(Machine& machine, std::span<const DeviceHandle> devices) {
+  return machine.mkfs<ChunkFs>(devices, ChunkFsOptions{.profile = kProfile});
+}
+Result<FileSystem> mount_chunks(Machine& machine, std::span<const DeviceHandle> devices) {
+  return machine.mount<ChunkFs>(devices);
+}
+
+template <ChunkProfile kProfile>
+TrialSetup chunks(std::size_t devices, const Era& era = eras::v6_12) {
+  return {.era = era,
+          .fs = {.mkfs = &mkfs_chunks<kProfile>, .mount = &mount_chunks},
+          .device_sizes = std::vector<std::uint64_t>(devices, 8 * kMiB)};
+}
+
+// A balance that copies and switches, and nothing else. Nobody faults meanwhile.
+constexpr Era kUnpurged = eras::v6_12.without(Step::relocate_unmap)
+                              .without(Step::relocate_wait_pins)
+                              .without(Step::relocate_flush)
+                              .without(Step::relocate_delete_entries);
 
 // --- stories that are told of more than one setup ---
 
@@ -72,6 +95,17 @@ Result<TrialFile> lose_device(Trial& trial, const TrialSetup& setup, AtTheEnd ma
 
 Result<void> fsync_of_lost(Trial& trial, const TrialSetup& setup, AtTheEnd mapping, std::size_t which = 0) {
   DAXSIM_TRY(TrialFile file, lose_device(trial, setup, mapping, which));
+  trial.fsync(file);
+  return trial.end();
+}
+
+// A page is stored to before its blocks move, and again, to another line, through the same mapping after.
+Result<void> fsync_after_balance(Trial& trial, const TrialSetup& setup) {
+  DAXSIM_TRY_VOID(trial.start(setup));
+  DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));
+  trial.store(file, 7 * kPageSize);
+  trial.balance();
+  trial.store(file, 7 * kPageSize + kCacheLine);
   trial.fsync(file);
   return trial.end();
 }
@@ -153,6 +187,15 @@ Result<void> rt_untold(Trial& trial) {
   return fsync_of_lost(trial, two_devices(kNobodyIsTold), AtTheEnd::unmapped, kRealtime);
 }
 
+// --- chunks ---
+
+Result<void> raid0_fsync(Trial& trial) { return fsync_pages(trial, chunks<ChunkProfile::raid0>(2)); }
+Result<void> dup_fsync(Trial& trial) { return fsync_pages(trial, chunks<ChunkProfile::dup>(1)); }
+Result<void> balance(Trial& trial) { return fsync_after_balance(trial, chunks<ChunkProfile::single>(1)); }
+Result<void> balance_unpurged(Trial& trial) {
+  return fsync_after_balance(trial, chunks<ChunkProfile::single>(1, kUnpurged));
+}
+
 constexpr std::array kQuestions{
     Question{"page-fsync", "255 pages are stored to and fsynced; are they there after a power cut?", &page_fsync},
     Question{"huge-fsync", "the same through one huge page", &huge_fsync},
@@ -169,6 +212,11 @@ constexpr std::array kQuestions{
     Question{"rt-fsync", "page-fsync, of a file on the realtime device", &rt_fsync},
     Question{"rt-huge-fsync", "the same through one huge page", &rt_huge_fsync},
     Question{"rt-untold", "the realtime device is pulled out and nobody is told; what does fsync flush?", &rt_untold},
+    Question{"raid0-fsync", "page-fsync, of a file striped over two devices", &raid0_fsync},
+    Question{"dup-fsync", "page-fsync, of a file with two copies on one device", &dup_fsync},
+    Question{"balance", "blocks move between two stores to a page that stays open", &balance},
+    Question{"balance-unpurged", "the same, and nothing is unmapped, flushed or forgotten when they move",
+             &balance_unpurged},
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <csignal>
 
 #include "base/temporary_file.hpp"
+#include "daxsim/adapters/chunk.hpp"
 #include "daxsim/adapters/linear.hpp"
 #include "daxsim/sim_devices/pmem.hpp"
 
@@ -164,6 +165,15 @@ void Trial::fsync(TrialFile& file) {
       stored_.erase(each);
     }
     each = next;
+  }
+}
+
+void Trial::balance() {
+  say("balance: move the blocks of the first chunk");
+  if (const auto done = ChunkFs::balance(*fs_->super_block(), 0); done.ok()) {
+    say(fmt::format("{} pages of {} files have moved", done->pages, done->files));
+  } else {
+    refused(errno_name(done.error()));
   }
 }
 

@@ -72,6 +72,8 @@ class Trial {
   [[nodiscard]] PteState pte(const TrialFile& file, std::uint64_t offset);
   Result<void> munmap(const TrialFile& file);
   void fsync(TrialFile& file);
+  // The blocks of the first chunk move to others (ChunkFs).
+  void balance();
   // Of one of the devices that start() attached. An orderly removal promises everything that was stored.
   Result<void> remove(Removal how, std::size_t which = 0);
 

@@ -2,6 +2,7 @@
 #include "daxsim/machine/machine.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <thread>
 
 #include "machine/core.hpp"
@@ -88,6 +89,13 @@ Result<void> Machine::check_power() const noexcept {
     return Errno::eshutdown;
   }
   return {};
+}
+
+std::vector<Attachment*> Machine::attachments(std::span<const DeviceHandle> devices) {
+  std::vector<Attachment*> all;
+  std::ranges::transform(devices, std::back_inserter(all),
+                         [](const DeviceHandle& device) { return &device.attachment(); });
+  return all;
 }
 
 Result<DeviceHandle> Machine::attach(std::shared_ptr<Device> device, const AttachOptions& options) {

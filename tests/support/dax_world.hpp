@@ -166,7 +166,7 @@ class FakeSuperBlock final : public SuperBlock {
   using SuperBlock::insert_in_core;
 };
 
-// Page n of the file lives at page `base + n` of the device, once it has a block.
+// Page n of the file lives at page `base + n` of the device, once it has a block, until it is moved.
 class FakeInode final : public Inode {
  public:
   enum class Block : std::uint8_t { hole, unwritten, written, not_direct };
@@ -273,7 +273,17 @@ class FakeInode final : public Inode {
     const MutexLock guard(allocation_);
     return blocks_[page.value];
   }
-  [[nodiscard]] Pgoff device_page(Pgoff page) const { return base_ + page.value; }
+  [[nodiscard]] Pgoff device_page(Pgoff page) const {
+    const auto moved = moved_.find(page.value);
+    return moved == moved_.end() ? base_ + page.value : moved->second;
+  }
+  // From now on these pages are at `to` and behind it. No fault is under way.
+  void move(PageRange pages, Pgoff to) {
+    const MutexLock guard(allocation_);
+    for (std::uint64_t behind = 0; behind < pages.pages; ++behind) {
+      moved_[pages.first.value + behind] = to + behind;
+    }
+  }
 
   // Set before threads start.
   std::function<Result<void>(PageRange, Access)> on_direct_access;
@@ -306,7 +316,8 @@ class FakeInode final : public Inode {
     extent.kind = kind_of(first);
     extent.pages.first = pages.first;
     const bool allocates = access == Access::write && (first == Block::hole || first == Block::unwritten);
-    while (extent.pages.pages < pages.pages && blocks_[pages.first.value + extent.pages.pages] == first) {
+    while (extent.pages.pages < pages.pages && blocks_[pages.first.value + extent.pages.pages] == first &&
+           device_page(pages.first + extent.pages.pages) == device_page(pages.first) + extent.pages.pages) {
       ++extent.pages.pages;
     }
     extent.device = &device_;
@@ -337,6 +348,7 @@ class FakeInode final : public Inode {
   const Pgoff base_;
   Mutex allocation_{LockRank::allocation};
   std::vector<Block> blocks_;
+  std::map<std::uint64_t, Pgoff> moved_;  // changed under allocation_, while no fault looks
 };
 
 // What a load or store came to: the byte, or the outcome of the fault that it ended in.

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "support/linear_image.hpp"
 
@@ -20,7 +21,7 @@ namespace daxsim::test {
 struct FuzzBase {
   Image image;
   extent_fs::Geometry geometry;
-  std::uint64_t areas[5];  // where edits go: super record, checkpoints, logs
+  std::vector<std::uint64_t> areas;  // where edits go: super record, checkpoints, logs, chunk map
 };
 
 // Both checkpoints hold files, and both logs commits, the newer one of every kind of record.
@@ -51,10 +52,10 @@ FuzzBase make_fuzz_base(const extent_fs::Geometry& geometry) {
   must(world.fs->unlink("c"));
   must(world.fs->sync());
   FuzzBase base{.image = world.image(), .geometry = geometry, .areas = {}};
-  base.areas[0] = 0;
-  for (std::uint64_t slot = 0; slot < extent_fs::kSlots; ++slot) {
-    base.areas[1 + slot] = base.geometry.checkpoint_offset(slot);
-    base.areas[3 + slot] = base.geometry.log_offset(slot);
+  base.areas = {0, geometry.checkpoint_offset(0), geometry.checkpoint_offset(1), geometry.log_offset(0),
+                geometry.log_offset(1)};
+  if (geometry.map_pages != 0) {
+    base.areas.push_back(kPageSize);
   }
   return base;
 }
@@ -88,7 +89,8 @@ void fuzz_mount(const FuzzBase& base, std::span<const std::uint8_t> data, Fix fi
   Image image = base.image;
   for (; data.size() >= 5; data = data.subspan(5)) {
     const unsigned where = data[0] | static_cast<unsigned>(data[1]) << 8;
-    edit(image, base.areas[where % 5] + std::uint64_t{where / 5 % 512} * 8, data[2],
+    const std::size_t areas = base.areas.size();
+    edit(image, base.areas[where % areas] + where / areas % 512 * 8, data[2],
          static_cast<std::uint16_t>(data[3] | data[4] << 8));
   }
   fix_checksums(image, base.geometry);

@@ -102,6 +102,35 @@ struct Pin {
 Result<Pin> pin_page(const Context& context, AddressSpace& mapping, Pgoff page) noexcept;
 void unpin_page(const Pin& pin) noexcept;
 
+// --- relocation (F12) ---
+
+// What only the file system can do when blocks move.
+class BlockMover {
+ public:
+  BlockMover() = default;
+  BlockMover(const BlockMover&) = delete;
+  BlockMover& operator=(const BlockMover&) = delete;
+
+  // Copies what the pages hold to where they will be. The CPU copies, so it sees what was stored and not flushed.
+  // Errors: any that its devices answer; nothing has moved then. Context: as relocate(), invalidate_lock held.
+  virtual Result<void> copy() noexcept = 0;
+  // From now on direct_access answers the new place; ends the generation of the old one (Attachment::end_generation).
+  // Errors: any that its metadata answers; nothing has moved then. Context: as relocate(), invalidate_lock held.
+  virtual Result<void> switch_place() noexcept = 0;
+
+ protected:
+  ~BlockMover() = default;
+};
+
+// Moves the blocks of `pages` of an open file: (1) new faults are blocked, (2) the pages are unmapped, (3) nobody has them
+// pinned any more, (4) what was stored is flushed, to the old place, (5) the file system copies and (6) switches,
+// (7) the entries are deleted, (8) faults may go on. Steps 1 to 7 are `Step`s that a policy can leave out. Blocked means
+// invalidate_lock held exclusively; it is dropped while pins are waited for, and then 2 and 3 start again. A huge page of
+// which part moves is unmapped, flushed and forgotten whole.
+// Context: i_rwsem held exclusively and freeze shared; no other lock of rank mm or above. Errors: Errno::eintr
+// (interrupted while waiting for a pin), any that write-back or the mover met; then nothing has moved.
+Result<void> relocate(const Context& context, Inode& inode, PageRange pages, BlockMover& mover);
+
 // --- teardown (F7) ---
 
 // Last use of an inode: deletes what is left in its index. Does not wait for pins: whoever pins a page keeps its file.

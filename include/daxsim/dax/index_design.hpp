@@ -30,6 +30,7 @@ struct FlushTarget {
 // One entry of storage as a fault stored it.
 struct StoredEntry {
   Pgoff first;                // of the file; all pages of the entry are contiguous on the device
+  std::uint64_t pages = 1;    // of the entry
   std::uint64_t payload = 0;  // what IndexDesign::encode answered
 };
 

@@ -50,8 +50,17 @@ enum class Step : std::uint8_t {
   // Devices.
   probe_last_page,   // is there memory at the end of the device? asked at mount (B27)
   announce_removal,  // as one, not as memory that failed (B25)
+  // Of a relocation (dax::relocate), in their order. Allowing faults again is no step to leave out: all that comes of it
+  // is a program that waits for ever.
+  relocate_block_faults,
+  relocate_unmap,
+  relocate_wait_pins,
+  relocate_flush,
+  relocate_copy,
+  relocate_switch,
+  relocate_delete_entries,
 };
-inline constexpr Step kLastStep = Step::announce_removal;
+inline constexpr Step kLastStep = Step::relocate_delete_entries;
 
 struct Policy {
   WriteProtect write_protect = WriteProtect::pte_and_pmd;

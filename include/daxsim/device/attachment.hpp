@@ -23,6 +23,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <span>
 #include <string>
@@ -77,10 +78,11 @@ class Attachment {
     return is_direct() ? static_cast<DeviceView&>(*dax_) : static_cast<DeviceView&>(*block_);
   }
 
-  // Which life of its memory a device page is in: differs between attachments that had the same frames one after the
-  // other, and changes when what the page holds has moved elsewhere. Comes back after 2^16 changes. Context: fault path.
-  [[nodiscard]] std::uint16_t generation(Pgoff page) const noexcept;
-  // The contents of these pages have moved: ends their generation, and that of the 2 MiB around them.
+  // Which life of their memory these device pages are in: differs between attachments that had the same frames one after
+  // the other, and changes when what one of the pages holds has moved elsewhere. Comes back after 2^16 changes. Context:
+  // fault path.
+  [[nodiscard]] std::uint16_t generation(PageRange pages) const noexcept;
+  // The contents of these pages have moved: ends their generation.
   void end_generation(PageRange pages) noexcept;
 
   // Page offset on the device to memory (F6, 5.17+). The answer may be shorter than asked, never empty, and never
@@ -162,7 +164,10 @@ class Attachment {
   Holder* holder_ DAXSIM_GUARDED_BY(holder_lock_) = nullptr;
   std::uint32_t notifiers_ DAXSIM_GUARDED_BY(holder_lock_) = 0;  // threads that are telling a holder
   const std::unique_ptr<Pins> pins_;
-  const std::unique_ptr<std::atomic<std::uint16_t>[]> moves_;  // for each 2 MiB of the device
+  struct Free {
+    void operator()(void* memory) const noexcept { std::free(memory); }
+  };
+  const std::unique_ptr<std::atomic<std::uint16_t>[], Free> moves_;  // for each page; touched as needed
 };
 
 DAXSIM_END

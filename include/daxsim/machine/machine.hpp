@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -135,6 +136,22 @@ class Machine {
     return adopt(std::move(super_block));
   }
 
+  // The same for one on any number of devices (ChunkFs).
+  // Errors: those of Fs::mkfs, Errno::euclean (a medium went bad in between), Errno::eshutdown (no power).
+  template <class Fs, class... Options>
+  Result<FileSystem> mkfs(std::span<const DeviceHandle> devices, const Options&... options) {
+    DAXSIM_TRY_VOID(check_power());
+    DAXSIM_TRY_VOID(Fs::mkfs(attachments(devices), options...));
+    return mount<Fs>(devices);
+  }
+  // Errors: those of ChunkFs::mount, Errno::eshutdown (no power).
+  template <class Fs>
+  Result<FileSystem> mount(std::span<const DeviceHandle> devices) {
+    DAXSIM_TRY_VOID(check_power());
+    DAXSIM_TRY(std::shared_ptr<SuperBlock> super_block, Fs::mount(context(), attachments(devices)));
+    return adopt(std::move(super_block));
+  }
+
   // A new simulated process (soft MMU). Lives as long as the machine.
   Process& spawn();
 
@@ -164,6 +181,7 @@ class Machine {
  private:
   explicit Machine(std::shared_ptr<MachineCore> core) noexcept : core_(std::move(core)) {}
   [[nodiscard]] Result<void> check_power() const noexcept;
+  [[nodiscard]] static std::vector<Attachment*> attachments(std::span<const DeviceHandle> devices);
   Result<FileSystem> adopt(std::shared_ptr<SuperBlock> super_block);
   std::shared_ptr<MachineCore> core_;
 };

@@ -97,6 +97,10 @@ class Inode : public std::enable_shared_from_this<Inode> {
                                             PageRange /*pages*/) noexcept {
     return Errno::estale;
   }
+  // Write-back has flushed these pages, which are one entry's: nobody can store to them until this returns. A file system
+  // that keeps copies makes them here. Errors: Errno::eio (a copy failed), Errno::enospc, Errno::enomem.
+  // Context: fault path, an entry's lock held.
+  virtual Result<void> written_back(PageRange pages) noexcept;
   // The one block device of the file, where that is how the file system works; null: there is none to name. The super
   // block's, if not overridden. Context: any.
   [[nodiscard]] virtual Attachment* bdev() const noexcept;

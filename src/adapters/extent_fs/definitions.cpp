@@ -8,7 +8,6 @@ DAXSIM_BEGIN
 namespace extent_fs {
 namespace {
 
-constexpr std::uint64_t kMaxBlocks = std::uint64_t{1} << 32;
 constexpr std::uint64_t kLeastData = 16;
 constexpr std::uint64_t kBlocksPerFile = 16;
 constexpr std::uint32_t kLeastFiles = 16;
@@ -19,7 +18,7 @@ constexpr std::uint64_t kMostLog = 256;
 
 }  // namespace
 
-Result<Geometry> Geometry::make(const Blocks& blocks, std::uint32_t files) noexcept {
+Result<Geometry> Geometry::make(const Blocks& blocks, std::uint32_t files, MapOfChunks map) noexcept {
   const auto is_too_large = [](std::uint64_t pages) { return pages > kMaxBlocks; };
   const auto is_too_small = [](std::uint64_t pages) { return pages != 0 && pages < 1 + kLeastData; };
   if (std::ranges::any_of(blocks, is_too_large) || std::ranges::any_of(blocks, is_too_small) || files > kMaxFiles) {
@@ -27,6 +26,7 @@ Result<Geometry> Geometry::make(const Blocks& blocks, std::uint32_t files) noexc
   }
   Geometry geometry;
   geometry.blocks = blocks;
+  geometry.map_pages = map == MapOfChunks::stored ? 1 : 0;
   geometry.files = files != 0 ? files
                               : static_cast<std::uint32_t>(std::clamp<std::uint64_t>(blocks[0] / kBlocksPerFile,
                                                                                      kLeastFiles, kMostDefaultFiles));
@@ -35,7 +35,7 @@ Result<Geometry> Geometry::make(const Blocks& blocks, std::uint32_t files) noexc
       pages_for(sizeof(CheckpointHeader) + geometry.files * (sizeof(FileRecord) + kMaxName + 1) +
                 all_blocks * sizeof(ExtentRecord));
   geometry.log_pages = std::clamp(blocks[0] / kBlocksPerLogPage, kLeastLog, kMostLog);
-  geometry.first_data = 1 + kSlots * (geometry.checkpoint_pages + geometry.log_pages);
+  geometry.first_data = 1 + geometry.map_pages + kSlots * (geometry.checkpoint_pages + geometry.log_pages);
   if (geometry.first_data + kLeastData > blocks[0]) {
     return Errno::einval;
   }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is on the devices: docs/linear-format.md and docs/realtime-format.md tell it in words. Little-endian, every record
-// with a CRC-32C.
+// What is on the devices: docs/linear-format.md, docs/realtime-format.md and docs/chunk-format.md tell it in words.
+// Little-endian, every record with a CRC-32C.
 //
 //   page 0     SuperRecord at byte 0, the root word at byte kRootOffset, VolumeRecords from kVolumesOffset on
+//   page 1     ChunkMapHeader and ChunkRecords, where the kind of file system stores a chunk map
 //   slot 0     checkpoint area, then log area
 //   slot 1     checkpoint area, then log area
 //   data       to the end
@@ -38,6 +39,7 @@ using Le16 = boost::endian::little_uint16_t;
 
 inline constexpr std::uint64_t kVolumeMagic = 0x314d554c4f565844;      // "DXVOLUM1"
 inline constexpr std::uint64_t kCheckpointMagic = 0x544e494f504b4843;  // "CHKPOINT"
+inline constexpr std::uint64_t kChunkMapMagic = 0x50414d4b4e554843;    // "CHUNKMAP"
 inline constexpr std::uint32_t kCommitMagic = 0x544d4d43;              // "CMMT"
 inline constexpr std::uint32_t kVersion = 1;
 inline constexpr std::uint64_t kVolumesOffset = 256;
@@ -47,10 +49,19 @@ inline constexpr std::uint32_t kMaxFiles = std::uint32_t{1} << 20;
 inline constexpr std::uint64_t kMaxFileSize = std::uint64_t{1} << 44;
 inline constexpr std::uint64_t kMaxFilePages = kMaxFileSize >> kPageShift;
 inline constexpr std::size_t kMaxName = 255;
-inline constexpr std::uint32_t kMaxVolumes = 2;
+inline constexpr std::uint32_t kMaxVolumes = 4;
+inline constexpr std::uint32_t kMaxChunks = 80;
+inline constexpr std::uint64_t kMaxBlocks = std::uint64_t{1} << 32;  // of a volume
 
 // The devices of a file system, 1 to kMaxVolumes, by volume. Metadata is on volume 0.
 using Volumes = std::span<Attachment* const>;
+
+// What tells kinds of file systems apart.
+enum class MapOfChunks : std::uint8_t { one_for_each_volume, stored };
+struct Kind {
+  std::uint64_t magic = 0;  // of the super record
+  MapOfChunks map = MapOfChunks::one_for_each_volume;
+};
 
 struct SuperRecord {
   Le64 magic;
@@ -58,7 +69,7 @@ struct SuperRecord {
   Le32 crc;  // of the record, with this field zero
   Le64 blocks;
   Le32 files;
-  Le32 zero;
+  Le32 volumes;  // where the chunk map is stored; 0: as many as the kind has
 };
 static_assert(sizeof(SuperRecord) == 32);
 
@@ -72,6 +83,27 @@ struct VolumeRecord {
 };
 static_assert(sizeof(VolumeRecord) == 32);
 static_assert(kVolumesOffset + kMaxVolumes * sizeof(VolumeRecord) <= kRootOffset);
+
+// Where a stripe of a chunk begins.
+struct StripeRecord {
+  Le32 volume;
+  Le32 page;
+};
+struct ChunkRecord {
+  Le32 profile;  // Profile
+  Le32 stripes;
+  Le64 stripe_pages;
+  StripeRecord stripe[kMaxVolumes];
+};
+static_assert(sizeof(ChunkRecord) == 48);
+// The chunks follow, by address.
+struct ChunkMapHeader {
+  Le64 magic;
+  Le32 chunks;
+  Le32 crc;  // of the header, with this field zero, and the chunks
+};
+static_assert(sizeof(ChunkMapHeader) == 16);
+static_assert(sizeof(ChunkMapHeader) + kMaxChunks * sizeof(ChunkRecord) <= kPageSize);
 
 struct CheckpointHeader {
   Le64 magic;
@@ -90,13 +122,13 @@ struct FileRecord {
   Le64 extents;
   Le32 ino;
   Le16 name_length;  // 0: unlinked, to be freed at mount
-  Le16 volume;       // that its extents are on
+  Le16 group;        // of chunks, that its extents are in
 };
 static_assert(sizeof(FileRecord) == 24);
 
 struct ExtentRecord {
   Le64 logical;
-  Le64 physical;
+  Le64 physical;  // address, counted from the beginning of the group
   Le32 pages;
   Le32 state;  // BlockState
 };
@@ -118,9 +150,9 @@ struct LogRecord {
   std::uint8_t name_length;  // create, rename: the name follows
   std::uint8_t zero;
   Le32 ino;
-  Le64 a;  // size: bytes; volume: its number; others: first page
+  Le64 a;  // size: bytes; group: its number; others: first page
   Le64 b;  // pages
-  Le64 c;  // map: first device page
+  Le64 c;  // map, move: as ExtentRecord::physical
 };
 static_assert(sizeof(LogRecord) == 32);
 
@@ -178,22 +210,24 @@ class RootWord {
   }
 };
 
-// Where everything is; follows from the sizes of the volumes and the number of files alone.
+// Where the metadata is; follows from the sizes of the volumes, the number of files and the kind alone.
 struct Geometry {
   // Pages of each volume; 0: there is no such volume.
   using Blocks = std::array<std::uint64_t, kMaxVolumes>;
 
   Blocks blocks{};
   std::uint32_t files = 0;
+  std::uint64_t map_pages = 0;         // of the chunk map
   std::uint64_t checkpoint_pages = 0;  // of each slot: every file and one extent for each block fit
   std::uint64_t log_pages = 0;         // of each slot
   std::uint64_t first_data = 0;        // of volume 0; that of the others is 1
 
   // Errors: Errno::einval (files out of range; too few blocks on a volume for 16 of data, or too many).
-  static Result<Geometry> make(const Blocks& blocks, std::uint32_t files) noexcept;
+  static Result<Geometry> make(const Blocks& blocks, std::uint32_t files,
+                               MapOfChunks map = MapOfChunks::one_for_each_volume) noexcept;
 
   [[nodiscard]] std::uint64_t checkpoint_offset(std::uint64_t slot) const noexcept {
-    return (1 + slot * (checkpoint_pages + log_pages)) << kPageShift;
+    return (1 + map_pages + slot * (checkpoint_pages + log_pages)) << kPageShift;
   }
   [[nodiscard]] std::uint64_t checkpoint_bytes() const noexcept { return checkpoint_pages << kPageShift; }
   [[nodiscard]] std::uint64_t log_offset(std::uint64_t slot) const noexcept {

@@ -139,6 +139,15 @@ Result<void> ExtentTree::set_state(PageRange pages, BlockState state) noexcept {
   return {};
 }
 
+Result<void> ExtentTree::move(PageRange pages, std::uint64_t physical) noexcept {
+  DAXSIM_TRY_VOID(split_around(pages));
+  cached_ = nullptr;
+  extents_.find(pages.first.value)->physical = physical;
+  join_at(pages.end().value);
+  join_at(pages.first.value);
+  return {};
+}
+
 Result<void> ExtentTree::shift_up(std::uint64_t from, std::uint64_t pages) noexcept {
   DAXSIM_TRY_VOID(split_at(from));
   cached_ = nullptr;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ExtentTree: which device pages a file's pages are. Memory comes from the arena, so it works in the fault path.
+// ExtentTree: at which addresses a file's pages are (chunks.hpp), counted from the beginning of its group. Memory comes from the arena, so it works in the fault path.
 //
 // Threads: the caller's lock. A call that fails leaves the tree as it was.
 //
 // I1 Extents do not overlap in the file, and none is empty.
-// I2 Neighbours that continue each other in file, device and state are one extent, as far as 32 bits of length reach.
+// I2 Neighbours that continue each other in file, address and state are one extent, as far as 32 bits of length reach.
 #pragma once
 
 #include <boost/intrusive/avl_set.hpp>
@@ -24,17 +24,17 @@ enum class BlockState : std::uint8_t {
 };
 
 struct Extent : boost::intrusive::avl_set_base_hook<boost::intrusive::optimize_size<true>> {
-  Extent(std::uint64_t first, std::uint64_t device_page, std::uint32_t length, BlockState block_state) noexcept
-      : logical(first), physical(device_page), pages(length), state(block_state) {}
+  Extent(std::uint64_t first, std::uint64_t address, std::uint32_t length, BlockState block_state) noexcept
+      : logical(first), physical(address), pages(length), state(block_state) {}
 
   std::uint64_t logical;   // file page
-  std::uint64_t physical;  // device page
+  std::uint64_t physical;  // address
   std::uint32_t pages;
   BlockState state;
 
   [[nodiscard]] std::uint64_t end() const noexcept { return logical + pages; }
   [[nodiscard]] PageRange range() const noexcept { return {{logical}, pages}; }
-  // The device page of a file page inside.
+  // The address of a file page inside.
   [[nodiscard]] std::uint64_t at(std::uint64_t page) const noexcept { return physical + (page - logical); }
 };
 
@@ -65,7 +65,9 @@ class ExtentTree {
   Result<void> insert(PageRange pages, std::uint64_t physical, BlockState state) noexcept;
   // Every extent in `pages`; holes stay holes. Errors: Errno::enomem.
   Result<void> set_state(PageRange pages, BlockState state) noexcept;
-  // Makes `pages` a hole and calls `freed(PageRange device pages)` for each piece. Errors: Errno::enomem.
+  // The pages, all of one extent, are at `physical` from now on. Errors: Errno::enomem.
+  Result<void> move(PageRange pages, std::uint64_t physical) noexcept;
+  // Makes `pages` a hole and calls `freed(PageRange addresses)` for each piece. Errors: Errno::enomem.
   template <class Freed>
   Result<void> remove(PageRange pages, Freed&& freed) noexcept {
     DAXSIM_TRY_VOID(split_around(pages));

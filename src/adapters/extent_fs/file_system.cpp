@@ -26,29 +26,34 @@ class FormatHolder final : public Holder {
 
 }  // namespace
 
-Result<void> FileSystem::make(Volumes volumes, std::uint32_t files, std::uint64_t magic) {
+Result<void> FileSystem::make(Volumes volumes, const Kind& kind, const MakeOptions& options) {
   Geometry::Blocks blocks{};
   std::ranges::transform(volumes, blocks.begin(), &Attachment::pages);
   if (std::ranges::count(blocks, 0) != kMaxVolumes - std::ssize(volumes)) {
     return Errno::einval;
   }
-  DAXSIM_TRY(const Geometry geometry, Geometry::make(blocks, files));
+  DAXSIM_TRY(const Geometry geometry, Geometry::make(blocks, options.files, kind.map));
+  DAXSIM_TRY(const ChunkMap chunks, kind.map == MapOfChunks::stored
+                                        ? ChunkMap::plan(geometry, options.profile, options.stripe_pages)
+                                        : Result<ChunkMap>(ChunkMap::of_volumes(geometry)));
   std::deque<FormatHolder> holders;
   for (Attachment* const volume : volumes) {
     DAXSIM_TRY_VOID(volume->claim(holders.emplace_back(*volume)));
   }
-  return Journal::format(volumes, geometry, magic);
+  return Journal::format(volumes, geometry, kind, chunks);
 }
 
-Result<std::shared_ptr<SuperBlock>> FileSystem::mount(const dax::Context& context, Volumes volumes,
-                                                      std::uint64_t magic) {
-  auto file_system = std::make_shared<FileSystem>(context, volumes);
-  DAXSIM_TRY_VOID(file_system->load(magic));
+Result<std::shared_ptr<SuperBlock>> FileSystem::mount(const dax::Context& context, Volumes volumes, const Kind& kind) {
+  auto file_system = std::make_shared<FileSystem>(context, volumes, kind);
+  DAXSIM_TRY_VOID(file_system->load());
   return std::shared_ptr<SuperBlock>(std::move(file_system));
 }
 
-FileSystem::FileSystem(const dax::Context& context, Volumes volumes)
-    : SuperBlock(context.system, volumes[0]->dev()), context_(context), volumes_(volumes.begin(), volumes.end()) {}
+FileSystem::FileSystem(const dax::Context& context, Volumes volumes, const Kind& kind)
+    : SuperBlock(context.system, volumes[0]->dev()),
+      context_(context),
+      volumes_(volumes.begin(), volumes.end()),
+      kind_(kind) {}
 
 void FileSystem::release_devices() noexcept {
   for (Attachment* const volume : volumes_) {
@@ -65,7 +70,7 @@ FileSystem::~FileSystem() {
   last_uses.swap(in_core_);
 }
 
-Result<void> FileSystem::load(std::uint64_t magic) {
+Result<void> FileSystem::load() {
   for (Attachment* const volume : volumes_) {
     DAXSIM_TRY_VOID(volume->claim(*this));
     if (context_.policy.takes(Step::probe_last_page)) {
@@ -75,7 +80,8 @@ Result<void> FileSystem::load(std::uint64_t magic) {
     }
   }
   const MutexLock guard(allocation_lock_);
-  DAXSIM_TRY(journal_, Journal::load(volumes_, magic, context_.system.arena));
+  DAXSIM_TRY(journal_, Journal::load(volumes_, kind_, context_.system.arena));
+  chunks_ = &journal_->chunks();
   DAXSIM_TRY_VOID(journal_->release_orphans());
   // Whatever a crash left behind the end of the log is out of the way now, and both slots are good again.
   return journal_->checkpoint();
@@ -122,59 +128,115 @@ Result<void> FileSystem::commit_locked() noexcept {
 
 Result<void> FileSystem::checkpoint_locked() noexcept { return checked_locked(journal_->checkpoint()); }
 
-Result<PageRange> FileSystem::take_blocks_locked(File& file, PageRange hole) noexcept {
-  const Space& space = journal_->metadata().space(file);
-  for (;;) {
-    const PageRange run = find_blocks_locked(file, hole);
-    if (!run.empty()) {
-      return run;
+// --- blocks ---
+
+Result<void> FileSystem::zero_blocks(PageRange addresses) const noexcept {
+  while (!addresses.empty()) {
+    const Place place = chunks_->place(addresses.first.value);
+    const std::uint64_t pages = std::min(addresses.pages, place.pages);
+    const auto zero = [&](const DevicePage& at) {
+      return volumes_[at.volume]->zero({at.page << kPageShift, pages << kPageShift});
+    };
+    DAXSIM_TRY_VOID(zero(place.first));
+    if (place.second) {
+      DAXSIM_TRY_VOID(zero(*place.second));
     }
-    if (space.deferred_pages() == 0) {
+    addresses = {addresses.first + pages, addresses.pages - pages};
+  }
+  return {};
+}
+
+bool FileSystem::may_use_locked(const File& file, std::size_t chunk) const noexcept {
+  return (*chunks_)[chunk].group == file.group && !closed_[chunk];
+}
+
+Result<PageRange> FileSystem::take_blocks_locked(File& file, PageRange hole) noexcept {
+  Metadata& metadata = journal_->metadata();
+  const Extent* const before = file.extents.before(hole.first.value);
+  const std::size_t count = chunks_->count();
+  const std::size_t nearest =
+      before == nullptr ? 0 : chunks_->find(metadata.base(file) + before->physical + before->pages - 1);
+  for (;;) {
+    std::uint64_t deferred = 0;
+    for (const Placing placing : {Placing::well, Placing::anywhere}) {
+      for (std::size_t tried = 0; tried < count; ++tried) {
+        const std::size_t chunk = (nearest + tried) % count;
+        if (!may_use_locked(file, chunk)) {
+          continue;
+        }
+        const PageRange run = find_blocks_locked(file, hole, chunk, placing);
+        if (!run.empty()) {
+          return PageRange{run.first + (*chunks_)[chunk].first, run.pages};
+        }
+        deferred += metadata.spaces()[chunk].deferred_pages();
+      }
+    }
+    if (deferred == 0) {
       return Errno::enospc;
     }
     DAXSIM_TRY_VOID(checkpoint_locked());
   }
 }
 
-PageRange FileSystem::find_blocks_locked(File& file, PageRange hole) noexcept {
-  Space& space = journal_->metadata().space(file);
-  const std::uint64_t first = hole.first.value;
-  const std::uint64_t in_pmd = first % kPagesPerPmd;
-  const Pgoff pmd = pmd_start(hole.first);
-  const Extent* const before = file.extents.before(first);
-
+PageRange FileSystem::find_blocks_locked(File& file, PageRange hole, std::size_t chunk, Placing placing) noexcept {
+  const std::uint64_t in_pmd = hole.first.value % kPagesPerPmd;
   if (in_pmd == 0 && hole.pages >= kPagesPerPmd) {
-    const std::uint64_t whole = round_down(hole.pages, kPagesPerPmd);
-    if (before != nullptr && before->end() == first && before->at(first) % kPagesPerPmd == 0) {
-      const PageRange run = space.take_at(before->at(first), whole);
+    hole.pages = round_down(hole.pages, kPagesPerPmd);
+  } else {
+    // Not beyond the next 2 MiB of the file, which want a place of their own.
+    hole.pages = std::min(hole.pages, kPagesPerPmd - in_pmd);
+  }
+  return placing == Placing::well ? find_well_locked(file, hole, chunk)
+                                  : journal_->metadata().spaces()[chunk].take_any(hole.pages);
+}
+
+PageRange FileSystem::find_well_locked(File& file, PageRange hole, std::size_t chunk) noexcept {
+  Space& space = journal_->metadata().spaces()[chunk];
+  if (hole.pages < kPagesPerPmd) {
+    return space.take_at(goal_locked(file, chunk, hole.first), hole.pages);
+  }
+  const Extent* const before = file.extents.before(hole.first.value);
+  if (before != nullptr && before->end() == hole.first.value) {
+    const auto next = continuing_locked(file, before, chunk, hole.first.value);
+    if (next && *next % kPagesPerPmd == 0) {
+      const PageRange run = space.take_at(*next, hole.pages);
       if (run.pages >= kPagesPerPmd) {
         return run;
       }
       space.untake(run);
     }
-    const PageRange run = space.take_groups(whole);
-    return run.empty() ? space.take_any(whole) : run;
   }
+  return space.take_groups(hole.pages);
+}
 
-  // Not beyond the next 2 MiB of the file, which want a place of their own.
-  const std::uint64_t most = std::min(hole.pages, kPagesPerPmd - in_pmd);
-  const PageRange run = space.take_at(goal_locked(file, before, hole.first, pmd), most);
-  return run.empty() ? space.take_any(most) : run;
+std::optional<std::uint64_t> FileSystem::continuing_locked(const File& file, const Extent* extent, std::size_t chunk,
+                                                           std::uint64_t page) noexcept {
+  const Chunk& here = (*chunks_)[chunk];
+  const std::uint64_t address = journal_->metadata().base(file) + extent->physical + page - extent->logical;
+  if (address < here.first || address >= here.end()) {
+    return {};
+  }
+  return address - here.first;
 }
 
 // Where page `first` of a file would continue its neighbours, or lie as in a huge page, or have room for its neighbours.
-std::uint64_t FileSystem::goal_locked(File& file, const Extent* before, Pgoff first, Pgoff pmd) noexcept {
+std::uint64_t FileSystem::goal_locked(File& file, std::size_t chunk, Pgoff first) noexcept {
+  const Pgoff pmd = pmd_start(first);
   const bool fills_pmd = byte_of(pmd + kPagesPerPmd) <= file.size;
   const bool begins_pmd = fills_pmd && first == pmd;
+  const Extent* const before = file.extents.before(first.value);
   if (before != nullptr && !begins_pmd && (before->end() == first.value || before->end() > pmd.value)) {
-    return before->at(first.value);
+    if (const auto next = continuing_locked(file, before, chunk, first.value); next) {
+      return *next;
+    }
   }
   const Extent* const after = file.extents.at_or_after(first.value);
-  if (after != nullptr && after->logical < (pmd + kPagesPerPmd).value &&
-      after->physical >= after->logical - first.value) {
-    return after->physical - (after->logical - first.value);
+  if (after != nullptr && after->logical < (pmd + kPagesPerPmd).value) {
+    if (const auto in_front = continuing_locked(file, after, chunk, first.value); in_front) {
+      return *in_front;
+    }
   }
-  Space& space = journal_->metadata().space(file);
+  Space& space = journal_->metadata().spaces()[chunk];
   if (fills_pmd) {
     if (const auto group = space.find_group(); group) {
       return *group + (first - pmd);

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FileSystem: the super block. The files of one file system are all on its one device (LinearFs), or each on one of its
-// devices, the volumes (RealtimeFs); the kinds differ in the magic of their super record and in nothing else. Inodes of named files stay in core until unmount or unlink, so that what a
-// closed file has dirty is still known; an unlinked file goes when its last user does.
+// FileSystem: the super block. Its devices are the volumes, and a map of chunks says where on them its addresses are;
+// kinds of file systems differ in that map (chunks.hpp) and in the magic of their super record, and in nothing else.
+// Inodes of named files stay in core until unmount or unlink, so that what a closed file has dirty is still known; an
+// unlinked file goes when its last user does.
 //
 // Locks: name_space_ (names, the inodes kept in core), then allocation_lock (metadata and journal). Memory from the
 // heap is never taken under the second.
 #pragma once
 
 #include <atomic>
+#include <bitset>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -26,14 +29,31 @@
 DAXSIM_BEGIN
 namespace extent_fs {
 
+class ExtentInode;
+
+struct ScrubReport {
+  std::uint64_t pages = 0;     // compared
+  std::uint64_t repaired = 0;  // of them differed
+};
+struct BalanceReport {
+  std::uint64_t files = 0;  // that had blocks there
+  std::uint64_t pages = 0;  // moved
+};
+
 class FileSystem final : public SuperBlock, private Holder {
  public:
+  struct MakeOptions {
+    std::uint32_t files = 0;
+    // Where the map is stored.
+    Profile profile = Profile::single;
+    std::uint64_t stripe_pages = 0;
+  };
   // The whole of an adapter's mkfs and mount. Errors: those of LinearFs::mkfs.
-  static Result<void> make(Volumes volumes, std::uint32_t files, std::uint64_t magic);
+  static Result<void> make(Volumes volumes, const Kind& kind, const MakeOptions& options);
   // Errors: those of LinearFs::mount, Errno::enodev (a volume belongs to another file system).
-  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Volumes volumes, std::uint64_t magic);
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Volumes volumes, const Kind& kind);
 
-  FileSystem(const dax::Context& context, Volumes volumes);
+  FileSystem(const dax::Context& context, Volumes volumes, const Kind& kind);
   ~FileSystem() override;
 
   Result<std::shared_ptr<Inode>> create(std::string_view path) override;
@@ -50,8 +70,8 @@ class FileSystem final : public SuperBlock, private Holder {
   [[nodiscard]] Result<void> check_mounted() const noexcept;
   [[nodiscard]] const dax::Context& context() const noexcept { return context_; }
   [[nodiscard]] Volumes volumes() const noexcept { return volumes_; }
-  // Where the extents of `file` are.
-  [[nodiscard]] Attachment& device(const File& file) const noexcept { return *volumes_[file.volume]; }
+  [[nodiscard]] const Kind& kind() const noexcept { return kind_; }
+  [[nodiscard]] const ChunkMap& chunks() const noexcept { return *chunks_; }
   [[nodiscard]] Attachment* bdev() const noexcept override { return volumes_[0]; }
   [[nodiscard]] Mutex& allocation_lock() noexcept DAXSIM_RETURN_CAPABILITY(allocation_lock_) {
     return allocation_lock_;
@@ -60,17 +80,31 @@ class FileSystem final : public SuperBlock, private Holder {
 
   // Begins a change: room for its records, or the reason why there can be none. Errors: Errno::eio, Errno::eshutdown.
   Result<void> begin_change_locked() noexcept DAXSIM_REQUIRES(allocation_lock_);
-  // Takes free pages of its device for a hole of `file`: contiguous, and placed so that huge pages can map large files; fewer
-  // than asked when there is no run so long. Errors: Errno::enospc, Errno::eio.
+  // Takes free addresses for a hole of `file`: contiguous, and placed so that huge pages can map large files; fewer than
+  // asked when there is no run so long. Errors: Errno::enospc, Errno::eio.
   Result<PageRange> take_blocks_locked(File& file, PageRange hole) noexcept DAXSIM_REQUIRES(allocation_lock_);
   // Makes what has changed durable and fences. Errors: Errno::eio (and the file system is shut down).
   Result<void> commit_locked() noexcept DAXSIM_REQUIRES(allocation_lock_);
+  // No file gets blocks there while a balance empties it.
+  [[nodiscard]] bool is_closed_locked(std::size_t chunk) const noexcept DAXSIM_REQUIRES(allocation_lock_) {
+    return closed_[chunk];
+  }
+  // Zeroes all copies of these addresses. Errors: those of Attachment::zero.
+  Result<void> zero_blocks(PageRange addresses) const noexcept;
+
+  // Moves all blocks out of these chunks, file by file, to chunks that are not among them, and commits. Errors: those of
+  // ExtentInode::leave_closed_chunks, Errno::ebusy (another balance is under way).
+  Result<BalanceReport> balance(const std::bitset<kMaxChunks>& chunks);
+  // Every file. Errors: those of ExtentInode::scrub.
+  Result<ScrubReport> scrub();
+  // Addresses of a chunk that files have. Context: takes the allocation lock.
+  [[nodiscard]] std::uint64_t used_pages(std::size_t chunk) noexcept;
 
   // The last user of an inode has gone.
   void closed(std::uint32_t ino) noexcept;
 
  private:
-  Result<void> load(std::uint64_t magic);
+  Result<void> load();
   void release_devices() noexcept;
   Result<void> pre_remove(Attachment& device) override;
   Result<void> failure(Attachment& device, ByteRange bytes) override;
@@ -84,18 +118,33 @@ class FileSystem final : public SuperBlock, private Holder {
   Result<void> remove_name_locked(std::uint32_t ino, InCore in_core) noexcept DAXSIM_REQUIRES(allocation_lock_);
   Result<void> checked_locked(Result<void> result) noexcept DAXSIM_REQUIRES(allocation_lock_);
   Result<void> checkpoint_locked() noexcept DAXSIM_REQUIRES(allocation_lock_);
-  PageRange find_blocks_locked(File& file, PageRange hole) noexcept DAXSIM_REQUIRES(allocation_lock_);
-  std::uint64_t goal_locked(File& file, const Extent* before, Pgoff first, Pgoff pmd) noexcept
+  // Where free pages are looked for: anywhere in a chunk, or only where they go well with the file.
+  enum class Placing : std::uint8_t { well, anywhere };
+  // Of the chunk's space.
+  PageRange find_blocks_locked(File& file, PageRange hole, std::size_t chunk, Placing placing) noexcept
       DAXSIM_REQUIRES(allocation_lock_);
+  PageRange find_well_locked(File& file, PageRange hole, std::size_t chunk) noexcept DAXSIM_REQUIRES(allocation_lock_);
+  std::uint64_t goal_locked(File& file, std::size_t chunk, Pgoff first) noexcept DAXSIM_REQUIRES(allocation_lock_);
+  // The page of the chunk's space where `page` of a file would continue the extent; none when it is in another chunk.
+  [[nodiscard]] std::optional<std::uint64_t> continuing_locked(const File& file, const Extent* extent,
+                                                               std::size_t chunk, std::uint64_t page) noexcept
+      DAXSIM_REQUIRES(allocation_lock_);
+  [[nodiscard]] bool may_use_locked(const File& file, std::size_t chunk) const noexcept
+      DAXSIM_REQUIRES(allocation_lock_);
+  // The first file with this number or a greater one, in core; null: there is none.
+  std::shared_ptr<ExtentInode> next_inode(std::uint64_t ino);
   Result<void> write_back_all();
 
   const dax::Context& context_;
   const std::vector<Attachment*> volumes_;
+  const Kind kind_;
+  const ChunkMap* chunks_ = nullptr;  // the journal's, from load() on
   std::atomic<bool> unmounted_{false};
   Mutex name_space_{LockRank::name_space};
   std::map<std::uint32_t, std::shared_ptr<Inode>> in_core_ DAXSIM_GUARDED_BY(name_space_);
   Mutex allocation_lock_{LockRank::allocation};
   std::unique_ptr<Journal> journal_ DAXSIM_GUARDED_BY(allocation_lock_);
+  std::bitset<kMaxChunks> closed_ DAXSIM_GUARDED_BY(allocation_lock_);
   std::uint64_t open_orphans_ DAXSIM_GUARDED_BY(allocation_lock_) = 0;
 };
 

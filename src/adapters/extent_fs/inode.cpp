@@ -8,7 +8,6 @@ DAXSIM_BEGIN
 namespace extent_fs {
 namespace {
 
-constexpr ByteRange bytes_of(PageRange pages) noexcept { return {byte_of(pages.first), pages.pages << kPageShift}; }
 // The pages from the one that begins at or after `byte` to the last that a file can have.
 constexpr PageRange pages_behind(std::uint64_t byte) noexcept {
   const std::uint64_t first = pages_for(byte);
@@ -18,12 +17,8 @@ constexpr bool is_page_aligned(ByteRange bytes) noexcept {
   return bytes.offset % kPageSize == 0 && bytes.length % kPageSize == 0;
 }
 
-// A page of a volume, in one word. No data is on page 0, so no cookie is 0.
-constexpr std::uint64_t cookie_of(std::uint64_t volume, Pgoff page) noexcept {
-  return page.value * kMaxVolumes + volume;
-}
+}  // namespace
 
-// A device that is gone, or memory that is bad or not what it was, is an I/O error to a system call.
 Result<void> as_io_error(Result<void> result) noexcept {
   constexpr std::array kOfTheDevice{Errno::enxio, Errno::ehwpoison, Errno::efault, Errno::estale};
   if (!result.ok() && std::ranges::find(kOfTheDevice, result.error()) != kOfTheDevice.end()) {
@@ -31,8 +26,6 @@ Result<void> as_io_error(Result<void> result) noexcept {
   }
   return result;
 }
-
-}  // namespace
 
 ExtentInode::ExtentInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept
     : Inode(file_system, file.ino, file_system.system().arena), file_system_(file_system), file_(file) {
@@ -53,11 +46,14 @@ FileExtent ExtentInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept 
     answer.kind = FileExtent::Kind::hole;
     answer.extent = file_.extents.hole_around(page.value, kMaxFilePages);
   } else {
+    const std::uint64_t address = file_system_.journal().metadata().base(file_) + extent->at(page.value);
+    const Place place = file_system_.chunks().place(address);
+    const std::uint64_t before = std::min(place.before, page.value - extent->logical);
     answer.kind = extent->state == BlockState::written ? FileExtent::Kind::memory : FileExtent::Kind::unwritten;
-    answer.extent = extent->range();
-    answer.device = &file_system_.device(file_);
-    answer.device_page = {extent->at(page.value)};
-    answer.cookie = cookie_of(file_.volume, answer.device_page);
+    answer.extent = {{page.value - before}, before + std::min(place.pages, extent->end() - page.value)};
+    answer.device = file_system_.volumes()[place.first.volume];
+    answer.device_page = {place.first.page};
+    answer.cookie = cookie_of(address);
   }
   answer.pages = {page, std::min(most, answer.extent.end() - page)};
   answer.metadata_dirty = file_system_.journal().is_dirty(file_);
@@ -66,18 +62,22 @@ FileExtent ExtentInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept 
 
 Result<void> ExtentInode::make_written_locked(PageRange pages) noexcept {
   Journal& journal = file_system_.journal();
-  Attachment& device = file_system_.device(file_);
+  Metadata& metadata = journal.metadata();
   DAXSIM_TRY_VOID(file_system_.begin_change_locked());
   if (const Extent* const extent = file_.extents.find(pages.first.value); extent != nullptr) {
-    DAXSIM_TRY_VOID(device.zero(bytes_of({{extent->at(pages.first.value)}, pages.pages})));
+    DAXSIM_TRY_VOID(file_system_.zero_blocks({{metadata.base(file_) + extent->at(pages.first.value)}, pages.pages}));
     return journal.change({.type = RecordType::set_state, .ino = file_.ino, .pages = pages});
   }
-  DAXSIM_TRY(const PageRange run, file_system_.take_blocks_locked(file_, pages));
+  DAXSIM_TRY(PageRange run, file_system_.take_blocks_locked(file_, pages));
   // Taken for good by the record; what fails before it leaves them free.
-  journal.metadata().space(file_).untake(run);
-  DAXSIM_TRY_VOID(device.zero(bytes_of(run)));
-  return journal.change(
-      {.type = RecordType::map, .ino = file_.ino, .pages = {pages.first, run.pages}, .physical = run.first.value});
+  metadata.untake(run);
+  // No more than the caller will hear of: what is not new to it the next time would not be invalidated.
+  run.pages = std::min(run.pages, file_system_.chunks().place(run.first.value).pages);
+  DAXSIM_TRY_VOID(file_system_.zero_blocks(run));
+  return journal.change({.type = RecordType::map,
+                         .ino = file_.ino,
+                         .pages = {pages.first, run.pages},
+                         .physical = run.first.value - metadata.base(file_)});
 }
 
 Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) noexcept {
@@ -101,21 +101,30 @@ Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) no
 
 Result<FileExtent> ExtentInode::find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
-  const std::uint64_t volume = cookie % kMaxVolumes;
-  if (volume >= file_system_.volumes().size()) {
+  FileExtent answer;
+  {
+    const MutexLock guard(file_system_.allocation_lock());
+    answer = look_up_locked(pages.first, pages.pages);
+  }
+  if (answer.kind != FileExtent::Kind::memory || answer.cookie != cookie + behind ||
+      answer.device->state() >= LifeState::disk_gone) {
     return Errno::estale;
   }
-  Attachment& device = *file_system_.volumes()[volume];
-  const Pgoff page{cookie / kMaxVolumes + behind};
-  if (device.state() >= LifeState::disk_gone || page.value >= device.pages()) {
-    return Errno::estale;
+  return answer;
+}
+
+Attachment* ExtentInode::bdev() const noexcept {
+  return file_system_.volumes()[file_system_.chunks().first_of(file_.group).stripes[0].volume];
+}
+
+bool ExtentInode::is_synchronous() const noexcept {
+  const Volumes volumes = file_system_.volumes();
+  for (std::uint32_t volume = 0; volume < volumes.size(); ++volume) {
+    if (file_system_.chunks().uses(file_.group, volume) && !volumes[volume]->capabilities().synchronous) {
+      return false;
+    }
   }
-  return FileExtent{.kind = FileExtent::Kind::memory,
-                    .pages = pages,
-                    .extent = pages,
-                    .device = &device,
-                    .device_page = page,
-                    .cookie = cookie_of(volume, page)};
+  return true;
 }
 
 FaultOutcome ExtentInode::fault(FaultRequest& request) noexcept {
@@ -132,26 +141,32 @@ Result<void> ExtentInode::fsync_range(ByteRange bytes, Datasync) noexcept {
   if (!file_system_.context().policy.takes(Step::fence)) {
     return {};
   }
-  // The data, and what of the metadata an earlier call has written.
-  Attachment* const of_metadata = file_system_.bdev();
-  if (bdev() != of_metadata) {
-    DAXSIM_TRY_VOID(bdev()->fence());
-  }
-  return of_metadata->fence();
+  return fence();
 }
 
-Result<void> ExtentInode::set_volume(std::uint32_t volume) {
+// The data, and what of the metadata an earlier call has written.
+Result<void> ExtentInode::fence() const noexcept {
+  const Volumes volumes = file_system_.volumes();
+  for (auto volume = static_cast<std::uint32_t>(volumes.size()); volume-- != 0;) {
+    if (volume == 0 || file_system_.chunks().uses(file_.group, volume)) {
+      DAXSIM_TRY_VOID(volumes[volume]->fence());
+    }
+  }
+  return {};
+}
+
+Result<void> ExtentInode::set_group(std::uint32_t group) {
   const ExclusiveLock writing(i_rwsem());
   const SharedLock thawed(file_system_.freeze_lock());
   const MutexLock guard(file_system_.allocation_lock());
   DAXSIM_TRY_VOID(file_system_.begin_change_locked());
-  if (file_.volume == volume) {
+  if (file_.group == group) {
     return {};
   }
   if (file_.extents.count() != 0) {
     return Errno::einval;
   }
-  return file_system_.journal().change({.type = RecordType::volume, .ino = file_.ino, .volume = volume});
+  return file_system_.journal().change({.type = RecordType::group, .ino = file_.ino, .group = group});
 }
 
 Result<void> ExtentInode::change(std::span<const Record> records) noexcept {
@@ -185,6 +200,7 @@ Result<std::uint64_t> ExtentInode::write(std::uint64_t offset, std::span<const s
     DAXSIM_TRY_VOID(zero_gap(offset));
   }
   DAXSIM_TRY(const std::uint64_t written, dax::write(file_system_.context(), *this, offset, from));
+  DAXSIM_TRY_VOID(as_io_error(copy_to_second({offset, written})));
   if (offset + written > size()) {
     DAXSIM_TRY_VOID(extend(offset + written));
   }
@@ -192,7 +208,11 @@ Result<std::uint64_t> ExtentInode::write(std::uint64_t offset, std::span<const s
 }
 
 Result<void> ExtentInode::zero_in_place(ByteRange bytes) {
-  return bytes.length == 0 ? Result<void>() : dax::zero_range(file_system_.context(), *this, bytes);
+  if (bytes.length == 0) {
+    return {};
+  }
+  DAXSIM_TRY_VOID(dax::zero_range(file_system_.context(), *this, bytes));
+  return copy_to_second(bytes);
 }
 
 Result<void> ExtentInode::zero_gap(std::uint64_t offset) {
@@ -306,12 +326,12 @@ Result<void> ExtentInode::allocate_unwritten(PageRange pages) {
       Journal& journal = file_system_.journal();
       DAXSIM_TRY_VOID(file_system_.begin_change_locked());
       DAXSIM_TRY(const PageRange run, file_system_.take_blocks_locked(file_, here.pages));
-      journal.metadata().space(file_).untake(run);
+      journal.metadata().untake(run);
       DAXSIM_TRY_VOID(journal.change({.type = RecordType::map,
                                       .state = BlockState::unwritten,
                                       .ino = file_.ino,
                                       .pages = {pages.first, run.pages},
-                                      .physical = run.first.value}));
+                                      .physical = run.first.value - journal.metadata().base(file_)}));
       done = run.pages;
     }
     pages = {pages.first + done, pages.pages - done};

@@ -14,6 +14,15 @@
 DAXSIM_BEGIN
 namespace extent_fs {
 
+constexpr ByteRange bytes_of(PageRange pages) noexcept { return {byte_of(pages.first), pages.pages << kPageShift}; }
+
+// An address, in one word that is never 0.
+constexpr std::uint64_t cookie_of(std::uint64_t address) noexcept { return address + 1; }
+constexpr std::uint64_t address_of(std::uint64_t cookie) noexcept { return cookie - 1; }
+
+// A device that is gone, or memory that is bad or not what it was, is an I/O error to a system call.
+Result<void> as_io_error(Result<void> result) noexcept;
+
 class ExtentInode final : public Inode {
  public:
   ExtentInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept;
@@ -22,18 +31,28 @@ class ExtentInode final : public Inode {
   Result<FileExtent> direct_access(PageRange pages, Access access) noexcept override;
   Result<FileExtent> find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept override;
   FaultOutcome fault(FaultRequest& request) noexcept override;
-  [[nodiscard]] Attachment* bdev() const noexcept override { return &file_system_.device(file_); }
-  [[nodiscard]] bool is_synchronous() const noexcept override { return bdev()->capabilities().synchronous; }
+  // Makes the second copy of what has one.
+  Result<void> written_back(PageRange pages) noexcept override;
+  // Where the file's group begins; a file on several devices has no better answer.
+  [[nodiscard]] Attachment* bdev() const noexcept override;
+  [[nodiscard]] bool is_synchronous() const noexcept override;
   Result<void> fsync_range(ByteRange bytes, Datasync datasync) noexcept override;
   Result<std::uint64_t> read(std::uint64_t offset, std::span<std::byte> to) override;
   Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) override;
   Result<void> truncate(std::uint64_t bytes) override;
   Result<void> fallocate(Fallocate mode, ByteRange bytes) override;
 
-  // Where the blocks to come are; the one where they are is always good.
-  // Errors: Errno::einval (it has blocks elsewhere), Errno::eio, Errno::eshutdown.
-  Result<void> set_volume(std::uint32_t volume);
-  [[nodiscard]] const FileSystem& file_system() const noexcept { return file_system_; }
+  // Of which group of chunks the blocks to come are; the one they are of is always good.
+  // Errors: Errno::einval (it has blocks of another), Errno::eio, Errno::eshutdown.
+  Result<void> set_group(std::uint32_t group);
+  [[nodiscard]] FileSystem& file_system() const noexcept { return file_system_; }
+
+  // Moves the blocks that are in closed chunks to others; how many pages. Errors: Errno::enospc (there is no room
+  // elsewhere; what has moved has moved), Errno::eintr, Errno::eio, Errno::eshutdown, Errno::enomem.
+  Result<std::uint64_t> leave_closed_chunks();
+  // Compares the copies of what is written, and makes the second like the first where they differ.
+  // Errors: Errno::eio, Errno::eshutdown, Errno::enospc, Errno::enomem.
+  Result<void> scrub(ScrubReport& report);
 
  private:
   // What `page` is now; the answer's pages are [page, page + most) at most.
@@ -41,6 +60,21 @@ class ExtentInode final : public Inode {
   // Makes a hole or unwritten pages at the front of `pages` written zeros. Errors: as direct_access.
   Result<void> make_written_locked(PageRange pages) noexcept DAXSIM_REQUIRES(file_system_.allocation_lock());
 
+  // Makes what was written to these blocks durable. Errors: those of Attachment::fence.
+  Result<void> fence() const noexcept;
+  // Makes the second copy of these bytes of the file like the first, where there is one. Errors: those of
+  // Attachment::read and write.
+  Result<void> copy_to_second(ByteRange bytes) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
+  // Blocks on their way out of a closed chunk.
+  class Move;
+  struct Plan {
+    PageRange pages;         // of the file; none: there is nothing to move
+    std::uint64_t from = 0;  // address
+    PageRange to;            // addresses
+    BlockState state{};
+  };
+  // What to move next, of the file's pages from `page` on. Errors: Errno::enospc, Errno::eio, Errno::eshutdown.
+  Result<Plan> plan_move(Pgoff page) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
   // One change of several records, in one commit or none. Errors: Errno::eio, Errno::enomem (of the first record only:
   // the others need no memory).
   Result<void> change(std::span<const Record> records) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());

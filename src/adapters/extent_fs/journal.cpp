@@ -102,7 +102,7 @@ Result<void> put_file(BodyWriter& body, const File& file) noexcept {
   record.extents = file.extents.count();
   record.ino = file.ino;
   record.name_length = file.name_length;
-  record.volume = static_cast<std::uint16_t>(file.volume);
+  record.group = static_cast<std::uint16_t>(file.group);
   DAXSIM_TRY_VOID(body.put(bytes_of(record)));
   static constexpr std::array<std::byte, 8> kPadding{};
   const std::string_view name = file.name();
@@ -132,7 +132,7 @@ Result<void> get_file(BodyReader& body, Metadata& metadata) noexcept {
   DAXSIM_TRY_VOID(metadata.apply(change));
   change = {.type = RecordType::size, .ino = file.ino, .bytes = file.size};
   DAXSIM_TRY_VOID(metadata.apply(change));
-  change = {.type = RecordType::volume, .ino = file.ino, .volume = file.volume};
+  change = {.type = RecordType::group, .ino = file.ino, .group = file.group};
   DAXSIM_TRY_VOID(metadata.apply(change));
   for (std::uint64_t left = file.extents; left != 0; --left) {
     ExtentRecord extent;
@@ -207,14 +207,14 @@ Result<std::uint64_t> read_volume(Volumes volumes, std::uint32_t number) noexcep
 }
 
 // Errors: those of Journal::load.
-Result<Geometry> read_super(Volumes volumes, std::uint64_t magic) noexcept {
+Result<Geometry> read_super(Volumes volumes, const Kind& kind) noexcept {
   SuperRecord super;
   Attachment& device = *volumes[0];
   if (device.size() < kPageSize) {
     return Errno::einval;
   }
   DAXSIM_TRY_VOID(device.read(0, bytes_of(super)));
-  if (super.magic != magic) {
+  if (super.magic != kind.magic) {
     return Errno::einval;
   }
   if (super.version != kVersion) {
@@ -223,17 +223,20 @@ Result<Geometry> read_super(Volumes volumes, std::uint64_t magic) noexcept {
   if (super.crc != crc_of(super) || super.blocks > device.pages() || super.files == 0) {
     return Errno::euclean;
   }
+  if (kind.map == MapOfChunks::stored && super.volumes != volumes.size()) {
+    return Errno::enodev;
+  }
   Geometry::Blocks blocks{super.blocks};
   for (std::uint32_t volume = 1; volume < volumes.size(); ++volume) {
     DAXSIM_TRY(blocks[volume], read_volume(volumes, volume));
   }
-  const auto geometry = Geometry::make(blocks, super.files);
+  const auto geometry = Geometry::make(blocks, super.files, kind.map);
   return geometry.ok() ? geometry : Result<Geometry>(Errno::euclean);
 }
 
 }  // namespace
 
-Result<void> Journal::format(Volumes volumes, const Geometry& geometry, std::uint64_t magic) {
+Result<void> Journal::format(Volumes volumes, const Geometry& geometry, const Kind& kind, const ChunkMap& chunks) {
   // Nothing is mountable until the super record, which is one cache line, comes last.
   Attachment& device = *volumes[0];
   for (Attachment* const volume : volumes) {
@@ -251,6 +254,9 @@ Result<void> Journal::format(Volumes volumes, const Geometry& geometry, std::uin
     DAXSIM_TRY_VOID(volumes[number]->write(0, bytes_of(record)));
     DAXSIM_TRY_VOID(device.write(volume_record_offset(number), bytes_of(record)));
   }
+  if (kind.map == MapOfChunks::stored) {
+    DAXSIM_TRY_VOID(chunks.write(device));
+  }
   CheckpointHeader header{};
   for (std::uint64_t slot = 0; slot < kSlots; ++slot) {
     DAXSIM_TRY_VOID(device.zero({geometry.checkpoint_offset(slot), kPageSize}));
@@ -264,26 +270,30 @@ Result<void> Journal::format(Volumes volumes, const Geometry& geometry, std::uin
   DAXSIM_TRY_VOID(write_root(device, 0));
   DAXSIM_TRY_VOID(fence_all(volumes));
   SuperRecord super{};
-  super.magic = magic;
+  super.magic = kind.magic;
   super.version = kVersion;
   super.blocks = geometry.blocks[0];
   super.files = geometry.files;
+  super.volumes = kind.map == MapOfChunks::stored ? static_cast<std::uint32_t>(volumes.size()) : 0;
   super.crc = crc_of(super);
   DAXSIM_TRY_VOID(device.write(0, bytes_of(super)));
   return device.fence();
 }
 
-Journal::Journal(Volumes volumes, Arena& arena, const Geometry& geometry)
+Journal::Journal(Volumes volumes, Arena& arena, const Geometry& geometry, ChunkMap chunks)
     : volumes_(volumes),
       device_(*volumes[0]),
       arena_(arena),
       geometry_(geometry),
+      chunks_(std::move(chunks)),
       transaction_(std::min<std::uint64_t>(geometry.log_bytes(), kMostTransactionBytes)),
       staging_(kStagingBytes) {}
 
-Result<std::unique_ptr<Journal>> Journal::load(Volumes volumes, std::uint64_t magic, Arena& arena) {
-  DAXSIM_TRY(const Geometry geometry, read_super(volumes, magic));
-  std::unique_ptr<Journal> journal(new Journal(volumes, arena, geometry));
+Result<std::unique_ptr<Journal>> Journal::load(Volumes volumes, const Kind& kind, Arena& arena) {
+  DAXSIM_TRY(const Geometry geometry, read_super(volumes, kind));
+  DAXSIM_TRY(ChunkMap chunks, kind.map == MapOfChunks::stored ? ChunkMap::read(volumes, geometry)
+                                                              : Result<ChunkMap>(ChunkMap::of_volumes(geometry)));
+  std::unique_ptr<Journal> journal(new Journal(volumes, arena, geometry, std::move(chunks)));
   DAXSIM_TRY_VOID(journal->choose_slot());
   return journal;
 }
@@ -320,7 +330,7 @@ Result<void> Journal::choose_slot() {
 
 Result<void> Journal::load_slot(std::uint64_t slot) {
   metadata_.reset();
-  DAXSIM_TRY(metadata_, Metadata::create(arena_, geometry_));
+  DAXSIM_TRY(metadata_, Metadata::create(arena_, chunks_, geometry_.files));
   DAXSIM_TRY(const CheckpointHeader header, read_header(device_, geometry_, slot));
   number_ = header.number;
   committed_ = header.sequence;

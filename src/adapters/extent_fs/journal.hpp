@@ -19,6 +19,7 @@
 #include <span>
 #include <vector>
 
+#include "adapters/extent_fs/chunks.hpp"
 #include "adapters/extent_fs/definitions.hpp"
 #include "adapters/extent_fs/metadata.hpp"
 #include "adapters/extent_fs/records.hpp"
@@ -32,13 +33,14 @@ namespace extent_fs {
 
 class Journal {
  public:
-  // Writes an empty file system of the kind that `magic` names. Errors: those of LinearFs::mkfs but ebusy.
-  static Result<void> format(Volumes volumes, const Geometry& geometry, std::uint64_t magic);
+  // Writes an empty file system. Errors: those of LinearFs::mkfs but ebusy.
+  static Result<void> format(Volumes volumes, const Geometry& geometry, const Kind& kind, const ChunkMap& chunks);
   // Brings the newest complete state back; the caller goes on with release_orphans() and checkpoint().
   // `volumes` outlives the journal. Errors: those of LinearFs::mount but ebusy, Errno::enodev (a volume belongs to another
   // file system).
-  static Result<std::unique_ptr<Journal>> load(Volumes volumes, std::uint64_t magic, Arena& arena);
+  static Result<std::unique_ptr<Journal>> load(Volumes volumes, const Kind& kind, Arena& arena);
 
+  [[nodiscard]] const ChunkMap& chunks() const noexcept { return chunks_; }
   [[nodiscard]] Metadata& metadata() noexcept { return *metadata_; }
 
   // Whether the records of one change fit into the running transaction; if not, commit first.
@@ -66,7 +68,7 @@ class Journal {
   Result<void> release_orphans() noexcept;
 
  private:
-  Journal(Volumes volumes, Arena& arena, const Geometry& geometry);
+  Journal(Volumes volumes, Arena& arena, const Geometry& geometry, ChunkMap chunks);
   Result<void> choose_slot();
   Result<void> load_slot(std::uint64_t slot);
   Result<void> load_files(const CheckpointHeader& header, std::uint64_t slot);
@@ -77,6 +79,7 @@ class Journal {
   Attachment& device_;  // volume 0
   Arena& arena_;
   const Geometry geometry_;
+  const ChunkMap chunks_;
   std::unique_ptr<Metadata> metadata_;
   std::uint64_t number_ = 0;            // of the newest checkpoint
   std::uint64_t committed_ = 0;         // sequence of the last commit

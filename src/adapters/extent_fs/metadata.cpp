@@ -19,19 +19,17 @@ void File::set_name(std::string_view name) noexcept {
   name.copy(name_bytes, sizeof(name_bytes));
 }
 
-Result<std::unique_ptr<Metadata>> Metadata::create(Arena& arena, const Geometry& geometry) {
+Result<std::unique_ptr<Metadata>> Metadata::create(Arena& arena, const ChunkMap& chunks, std::uint32_t files) {
   std::vector<Space> spaces;
-  for (const std::uint64_t blocks : geometry.blocks) {
-    if (blocks != 0) {
-      DAXSIM_TRY(Space space, Space::create(blocks, spaces.empty() ? geometry.first_data : 1));
-      spaces.push_back(std::move(space));
-    }
+  for (std::size_t number = 0; number < chunks.count(); ++number) {
+    DAXSIM_TRY(Space space, Space::create(chunks[number].pages, chunks[number].reserved));
+    spaces.push_back(std::move(space));
   }
-  return std::unique_ptr<Metadata>(new Metadata(arena, geometry, std::move(spaces)));
+  return std::unique_ptr<Metadata>(new Metadata(arena, chunks, files, std::move(spaces)));
 }
 
-Metadata::Metadata(Arena& arena, const Geometry& geometry, std::vector<Space> spaces)
-    : arena_(arena), spaces_(std::move(spaces)), by_ino_(std::size_t{geometry.files} + 1) {}
+Metadata::Metadata(Arena& arena, const ChunkMap& chunks, std::uint32_t files, std::vector<Space> spaces)
+    : arena_(arena), chunks_(chunks), spaces_(std::move(spaces)), by_ino_(std::size_t{files} + 1) {}
 
 Metadata::~Metadata() {
   directory_.clear();
@@ -92,13 +90,91 @@ Result<void> Metadata::create_file(const Record& record) noexcept {
 
 Result<void> Metadata::release(File& file) noexcept {
   // Splits nothing, so it cannot run out of memory.
-  DAXSIM_TRY_VOID(
-      file.extents.remove({{0}, kMaxFilePages}, [&space = space(file)](PageRange freed) { space.defer(freed); }));
+  DAXSIM_TRY_VOID(file.extents.remove({{0}, kMaxFilePages}, [&](PageRange freed) { defer(file, freed); }));
   by_ino_[file.ino] = nullptr;
   lowest_free_ = std::min(lowest_free_, file.ino);
   --files_;
   arena_.destroy(&file);
   return {};
+}
+
+// --- space ---
+
+template <class Visit>
+bool Metadata::for_each_space(PageRange addresses, Visit visit) noexcept {
+  while (!addresses.empty()) {
+    const std::size_t number = chunks_.find(addresses.first.value);
+    const Chunk& chunk = chunks_[number];
+    const std::uint64_t part = std::min(addresses.pages, chunk.end() - addresses.first.value);
+    if (!visit(spaces_[number], PageRange{{addresses.first.value - chunk.first}, part})) {
+      return false;
+    }
+    addresses = {addresses.first + part, addresses.pages - part};
+  }
+  return true;
+}
+
+PageRange Metadata::addresses(const File& file, std::uint64_t physical, std::uint64_t pages) const noexcept {
+  const std::uint64_t most = chunks_.last_of(file.group).end() - base(file);
+  if (physical >= most || pages > most - physical) {
+    return {};
+  }
+  return {{base(file) + physical}, pages};
+}
+
+bool Metadata::take(PageRange addresses) noexcept {
+  PageRange taken{addresses.first, 0};
+  const bool all = !addresses.empty() && for_each_space(addresses, [&taken](Space& space, PageRange pages) {
+    const bool here = space.take(pages);
+    taken.pages += here ? pages.pages : 0;
+    return here;
+  });
+  if (!all) {
+    untake(taken);
+  }
+  return all;
+}
+
+void Metadata::untake(PageRange addresses) noexcept {
+  for_each_space(addresses, [](Space& space, PageRange pages) {
+    space.untake(pages);
+    return true;
+  });
+}
+
+void Metadata::defer(const File& file, PageRange freed) noexcept {
+  for_each_space({{base(file) + freed.first.value}, freed.pages}, [](Space& space, PageRange pages) {
+    space.defer(pages);
+    return true;
+  });
+}
+
+Result<void> Metadata::map(File& file, const Record& record) noexcept {
+  const PageRange run = addresses(file, record.physical, record.pages.pages);
+  if (!is_inside_file(record.pages) || !file.extents.is_hole(record.pages) || !take(run)) {
+    return Errno::euclean;
+  }
+  auto inserted = file.extents.insert(record.pages, record.physical, record.state);
+  if (!inserted.ok()) {
+    untake(run);
+  }
+  return inserted;
+}
+
+Result<void> Metadata::move(File& file, const Record& record) noexcept {
+  const PageRange run = addresses(file, record.physical, record.pages.pages);
+  const Extent* const from = is_inside_file(record.pages) ? file.extents.find(record.pages.first.value) : nullptr;
+  if (from == nullptr || from->end() < record.pages.end().value || !take(run)) {
+    return Errno::euclean;
+  }
+  const PageRange old{{from->at(record.pages.first.value)}, record.pages.pages};
+  auto moved = file.extents.move(record.pages, record.physical);
+  if (moved.ok()) {
+    defer(file, old);
+  } else {
+    untake(run);
+  }
+  return moved;
 }
 
 Result<void> Metadata::apply(const Record& record) noexcept {
@@ -110,7 +186,6 @@ Result<void> Metadata::apply(const Record& record) noexcept {
     return Errno::euclean;
   }
   ExtentTree& extents = file->extents;
-  Space& space = this->space(*file);
   const PageRange pages = record.pages;
   switch (record.type) {
     case RecordType::create:
@@ -143,23 +218,17 @@ Result<void> Metadata::apply(const Record& record) noexcept {
       file->size = record.bytes;
       return {};
 
-    case RecordType::map: {
-      const PageRange run{{record.physical}, pages.pages};
-      if (!is_inside_file(pages) || !extents.is_hole(pages) || !space.take(run)) {
-        return Errno::euclean;
-      }
-      auto inserted = extents.insert(pages, record.physical, record.state);
-      if (!inserted.ok()) {
-        space.untake(run);
-      }
-      return inserted;
-    }
+    case RecordType::map:
+      return map(*file, record);
+
+    case RecordType::move:
+      return move(*file, record);
 
     case RecordType::set_state:
       return is_inside_file(pages) ? extents.set_state(pages, record.state) : Result<void>(Errno::euclean);
 
     case RecordType::unmap:
-      return is_inside_file(pages) ? extents.remove(pages, [&space](PageRange freed) { space.defer(freed); })
+      return is_inside_file(pages) ? extents.remove(pages, [&](PageRange freed) { defer(*file, freed); })
                                    : Result<void>(Errno::euclean);
 
     case RecordType::shift_up:
@@ -175,11 +244,11 @@ Result<void> Metadata::apply(const Record& record) noexcept {
       extents.shift_down(pages.end().value, pages.pages);
       return {};
 
-    case RecordType::volume:
-      if (record.volume >= spaces_.size() || extents.count() != 0) {
+    case RecordType::group:
+      if (record.group >= chunks_.groups() || extents.count() != 0) {
         return Errno::euclean;
       }
-      file->volume = static_cast<std::uint32_t>(record.volume);
+      file->group = static_cast<std::uint32_t>(record.group);
       return {};
   }
   return Errno::euclean;

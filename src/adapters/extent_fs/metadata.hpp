@@ -4,10 +4,10 @@
 //
 // Memory comes from the arena; nothing here allocates elsewhere after create(). Threads: the caller's lock.
 //
-// I1 No page of a volume belongs to two files, nor to a file and the free space.
+// I1 No address belongs to two files, nor to a file and the free space.
 // I2 Names are unique; a file without a name is unlinked and waits for its last close.
 // I3 apply() does all of a record or nothing.
-// I4 All extents of a file are on one volume.
+// I4 All extents of a file are in the chunks of one group.
 #pragma once
 
 #include <atomic>
@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "adapters/extent_fs/chunks.hpp"
 #include "adapters/extent_fs/definitions.hpp"
 #include "adapters/extent_fs/extents.hpp"
 #include "adapters/extent_fs/records.hpp"
@@ -39,15 +40,15 @@ struct File : boost::intrusive::set_base_hook<> {
   std::uint8_t name_length = 0;
   char name_bytes[kMaxName] = {};
   std::uint64_t size = 0;
-  std::atomic<std::uint32_t> volume{0};  // changes while there are no extents; may be read without the lock
-  std::uint64_t changed_in = 0;          // sequence of the commit that has, or will have, its last change
+  std::atomic<std::uint32_t> group{0};  // changes while there are no extents; may be read without the lock
+  std::uint64_t changed_in = 0;         // sequence of the commit that has, or will have, its last change
   ExtentTree extents;
 };
 
 class Metadata {
  public:
-  // Errors: Errno::enomem.
-  static Result<std::unique_ptr<Metadata>> create(Arena& arena, const Geometry& geometry);
+  // `chunks` outlives it. Errors: Errno::enomem.
+  static Result<std::unique_ptr<Metadata>> create(Arena& arena, const ChunkMap& chunks, std::uint32_t files);
   ~Metadata();
   Metadata(const Metadata&) = delete;
   Metadata& operator=(const Metadata&) = delete;
@@ -61,8 +62,12 @@ class Metadata {
   [[nodiscard]] std::uint32_t files() const noexcept { return files_; }
   // Lowest free number. Errors: Errno::enospc.
   [[nodiscard]] Result<std::uint32_t> free_ino() const noexcept;
-  [[nodiscard]] Space& space(const File& file) noexcept { return spaces_[file.volume]; }
+  // The free space of each chunk, by number; it counts pages from the beginning of the chunk.
   [[nodiscard]] std::vector<Space>& spaces() noexcept { return spaces_; }
+  // Where the addresses of a file's extents begin.
+  [[nodiscard]] std::uint64_t base(const File& file) const noexcept { return chunks_.first_of(file.group).first; }
+  // Gives back what no record has mentioned.
+  void untake(PageRange addresses) noexcept;
 
   // Errors: Errno::enomem, Errno::euclean (does not fit what is there: only hostile records do not).
   Result<void> apply(const Record& record) noexcept;
@@ -74,12 +79,24 @@ class Metadata {
   };
   using Directory = boost::intrusive::set<File, boost::intrusive::key_of_value<ByName>>;
 
-  Metadata(Arena& arena, const Geometry& geometry, std::vector<Space> spaces);
+  Metadata(Arena& arena, const ChunkMap& chunks, std::uint32_t files, std::vector<Space> spaces);
   Result<void> create_file(const Record& record) noexcept;
   Result<void> release(File& file) noexcept;
+  Result<void> map(File& file, const Record& record) noexcept;
+  Result<void> move(File& file, const Record& record) noexcept;
+  // Calls `visit(Space&, PageRange)` for the part of each chunk until one answers false; true when none did.
+  template <class Visit>
+  bool for_each_space(PageRange addresses, Visit visit) noexcept;
+  // The addresses of a hostile record, if they can be the file's; empty if not.
+  [[nodiscard]] PageRange addresses(const File& file, std::uint64_t physical, std::uint64_t pages) const noexcept;
+  // All of them or none.
+  bool take(PageRange addresses) noexcept;
+  // Of a file's extents; frees them once no checkpoint refers to them.
+  void defer(const File& file, PageRange freed) noexcept;
 
   Arena& arena_;
-  std::vector<Space> spaces_;  // by volume
+  const ChunkMap& chunks_;
+  std::vector<Space> spaces_;  // by chunk
   std::vector<File*> by_ino_;  // as long as the largest number, from mount on
   Directory directory_;
   std::uint32_t files_ = 0;

@@ -12,9 +12,9 @@ void encode(const Record& record, std::span<std::byte> to) noexcept {
   raw.state = static_cast<std::uint8_t>(record.state);
   raw.name_length = static_cast<std::uint8_t>(record.name.size());
   raw.ino = record.ino;
-  raw.a = record.type == RecordType::size     ? record.bytes
-          : record.type == RecordType::volume ? record.volume
-                                              : record.pages.first.value;
+  raw.a = record.type == RecordType::size    ? record.bytes
+          : record.type == RecordType::group ? record.group
+                                             : record.pages.first.value;
   raw.b = record.pages.pages;
   raw.c = record.physical;
   std::memset(to.data(), 0, encoded_size(record));
@@ -30,7 +30,7 @@ Result<Record> decode(std::span<const std::byte>& from) noexcept {
   std::memcpy(&raw, from.data(), sizeof(raw));
   const std::size_t padded = round_up(raw.name_length, 8);
   if (raw.type < static_cast<std::uint8_t>(RecordType::create) ||
-      raw.type > static_cast<std::uint8_t>(RecordType::volume) ||
+      raw.type > static_cast<std::uint8_t>(RecordType::move) ||
       raw.state > static_cast<std::uint8_t>(BlockState::unwritten) || from.size() - sizeof(raw) < padded) {
     return Errno::euclean;
   }
@@ -41,8 +41,8 @@ Result<Record> decode(std::span<const std::byte>& from) noexcept {
   record.name = {reinterpret_cast<const char*>(from.data() + sizeof(raw)), raw.name_length};
   if (record.type == RecordType::size) {
     record.bytes = raw.a;
-  } else if (record.type == RecordType::volume) {
-    record.volume = raw.a;
+  } else if (record.type == RecordType::group) {
+    record.group = raw.a;
   } else {
     record.pages = {{raw.a}, raw.b};
   }

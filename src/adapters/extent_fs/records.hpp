@@ -28,7 +28,8 @@ enum class RecordType : std::uint8_t {
   unmap = 8,        // ino, pages: become a hole, their blocks are free
   shift_up = 9,     // ino, pages: everything from pages.first on moves up by pages.pages
   shift_down = 10,  // ino, pages, a hole: everything behind it moves down onto it
-  volume = 11,      // ino, which has no extents, volume: where those to come are
+  group = 11,       // ino, which has no extents, group: where those to come are
+  move = 12,        // ino, pages, all of one extent, physical: what they hold has moved there
 };
 
 struct Record {
@@ -39,7 +40,7 @@ struct Record {
   std::uint64_t bytes = 0;
   PageRange pages{};
   std::uint64_t physical = 0;
-  std::uint64_t volume = 0;
+  std::uint64_t group = 0;
 };
 
 // Bytes in the log, a multiple of 8.

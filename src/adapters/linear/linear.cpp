@@ -7,18 +7,18 @@
 DAXSIM_BEGIN
 namespace {
 
-constexpr std::uint64_t kMagic = 0x3152414e494c5844;  // "DXLINAR1"
+constexpr extent_fs::Kind kKind{.magic = 0x3152414e494c5844};  // "DXLINAR1"
 
 static_assert(LinearFs::kMaxFiles == extent_fs::kMaxFiles && LinearFs::kMaxFileSize == extent_fs::kMaxFileSize);
 
 }  // namespace
 
 Result<void> LinearFs::mkfs(Attachment& device, const Options& options) {
-  return extent_fs::FileSystem::make(std::array{&device}, options.files, kMagic);
+  return extent_fs::FileSystem::make(std::array{&device}, kKind, {.files = options.files});
 }
 
 Result<std::shared_ptr<SuperBlock>> LinearFs::mount(const dax::Context& context, Attachment& device) {
-  return extent_fs::FileSystem::mount(context, std::array{&device}, kMagic);
+  return extent_fs::FileSystem::mount(context, std::array{&device}, kKind);
 }
 
 DAXSIM_END

@@ -9,27 +9,27 @@
 DAXSIM_BEGIN
 namespace {
 
-constexpr std::uint64_t kMagic = 0x31454d4954525844;  // "DXRTIME1"
+constexpr extent_fs::Kind kKind{.magic = 0x31454d4954525844};  // "DXRTIME1"
 
 static_assert(RealtimeFs::kMaxFiles == extent_fs::kMaxFiles && RealtimeFs::kMaxFileSize == extent_fs::kMaxFileSize);
 
 }  // namespace
 
 Result<void> RealtimeFs::mkfs(Attachment& data, Attachment& realtime, const Options& options) {
-  return extent_fs::FileSystem::make(std::array{&data, &realtime}, options.files, kMagic);
+  return extent_fs::FileSystem::make(std::array{&data, &realtime}, kKind, {.files = options.files});
 }
 
 Result<std::shared_ptr<SuperBlock>> RealtimeFs::mount(const dax::Context& context, Attachment& data,
                                                       Attachment& realtime) {
-  return extent_fs::FileSystem::mount(context, std::array{&data, &realtime}, kMagic);
+  return extent_fs::FileSystem::mount(context, std::array{&data, &realtime}, kKind);
 }
 
 Result<void> RealtimeFs::set_realtime(Inode& inode, Realtime realtime) {
   auto* const file = dynamic_cast<extent_fs::ExtentInode*>(&inode);
-  if (file == nullptr || file->file_system().volumes().size() != 2) {
+  if (file == nullptr || file->file_system().chunks().groups() != 2) {
     return Errno::einval;
   }
-  return file->set_volume(realtime == Realtime::yes ? 1 : 0);
+  return file->set_group(realtime == Realtime::yes ? 1 : 0);
 }
 
 DAXSIM_END

@@ -73,15 +73,21 @@ TEST_P(DesignTest, DeviceIsGone) {
   EXPECT_EQ(target.error(), touches_dead_memory ? Errno::efault : asks ? Errno::eio : Errno::enxio);
 }
 
-// A page whose contents have moved is noticed by the one design that can, and by no other.
+// A page whose contents have moved is noticed by the one design that can, and by no other; a huge entry is of another
+// generation as soon as one of its pages is; other pages are not.
 TEST_P(DesignTest, GenerationEnds) {
-  const StoredEntry page{.first = {7}, .payload = must(GetParam()->encode(extent({{7}, 1})))};
+  const StoredEntry page{.first = {500}, .payload = must(GetParam()->encode(extent({{500}, 1})))};
+  const StoredEntry huge{.first = {0}, .pages = 512, .payload = must(GetParam()->encode(extent({{0}, 512})))};
+  const StoredEntry other{.first = {7}, .payload = must(GetParam()->encode(extent({{7}, 1})))};
   world.device->end_generation({world.file->device_page({500}), 1});
   if (GetParam() == &designs::pfn_and_generation()) {
-    EXPECT_ERRNO(resolve(page, {{7}, 1}), Errno::estale);
+    EXPECT_ERRNO(resolve(page, {{500}, 1}), Errno::estale);
+    EXPECT_ERRNO(resolve(huge, {{7}, 1}), Errno::estale);
   } else {
-    EXPECT_EQ(must(resolve(page, {{7}, 1})).page, world.file->device_page({7}));
+    EXPECT_EQ(must(resolve(page, {{500}, 1})).page, world.file->device_page({500}));
+    EXPECT_EQ(must(resolve(huge, {{7}, 1})).page, world.file->device_page({7}));
   }
+  EXPECT_EQ(must(resolve(other, {{7}, 1})).page, world.file->device_page({7}));
 }
 
 TEST_P(DesignTest, IsFoundByName) { EXPECT_EQ(designs::find(GetParam()->name()), GetParam()); }

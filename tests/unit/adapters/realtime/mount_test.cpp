@@ -224,12 +224,12 @@ TEST(RealtimeHostile, VolumesThatAreNone) {
   };
   using enum extent_fs::RecordType;
   const extent_fs::Record made{.type = create, .ino = 1, .name = "a"};
-  const extent_fs::Record moved{.type = volume, .ino = 1, .volume = 1};
+  const extent_fs::Record moved{.type = group, .ino = 1, .group = 1};
   const extent_fs::Record mapped{.type = map, .ino = 1, .pages = {{0}, 1}, .physical = 50};
   EXPECT_EQ(mounts({made, moved, mapped}), Errno{});
   EXPECT_EQ(mounts({made, mapped, moved}), Errno::euclean);
-  EXPECT_EQ(mounts({made, {.type = volume, .ino = 1, .volume = 2}}), Errno::euclean);
-  EXPECT_EQ(mounts({made, {.type = volume, .ino = 1, .volume = ~std::uint64_t{0}}}), Errno::euclean);
+  EXPECT_EQ(mounts({made, {.type = group, .ino = 1, .group = 2}}), Errno::euclean);
+  EXPECT_EQ(mounts({made, {.type = group, .ino = 1, .group = ~std::uint64_t{0}}}), Errno::euclean);
   // The label, and behind the end.
   for (const std::uint64_t page : {std::uint64_t{0}, std::uint64_t{64}}) {
     EXPECT_EQ(mounts({made, moved, {.type = map, .ino = 1, .pages = {{0}, 1}, .physical = page}}), Errno::euclean);

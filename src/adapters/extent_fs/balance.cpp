@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Balance: the blocks of some chunks move to others while files are open and mapped. A chunk that is being emptied is
+// closed: nobody gets blocks there. Files leave it one after the other, a run of pages at a time (dax::relocate). What
+// they leave is free after two more checkpoints, as everything that is freed.
+#include <algorithm>
+#include <array>
+
+#include "adapters/extent_fs/inode.hpp"
+
+DAXSIM_BEGIN
+namespace extent_fs {
+
+class ExtentInode::Move final : public dax::BlockMover {
+ public:
+  Move(ExtentInode& inode, const Plan& plan) noexcept : inode_(inode), plan_(plan) {}
+  // Blocks that were not moved to are free again.
+  ~Move() {
+    if (!done_) {
+      const MutexLock guard(inode_.file_system_.allocation_lock());
+      inode_.file_system_.journal().metadata().untake(plan_.to);
+    }
+  }
+
+  Result<void> copy() noexcept override {
+    if (plan_.state == BlockState::unwritten) {
+      return {};
+    }
+    const FileSystem& fs = inode_.file_system_;
+    std::array<std::byte, kPageSize> page;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
+    for (std::uint64_t behind = 0; behind < plan_.pages.pages; ++behind) {
+      const Place from = fs.chunks().place(plan_.from + behind);
+      const Place to = fs.chunks().place(plan_.to.first.value + behind);
+      const auto write = [&](const DevicePage& at) {
+        return fs.volumes()[at.volume]->write(at.page << kPageShift, page);
+      };
+      DAXSIM_TRY_VOID(fs.volumes()[from.first.volume]->read(from.first.page << kPageShift, page));
+      DAXSIM_TRY_VOID(write(to.first));
+      if (to.second) {
+        DAXSIM_TRY_VOID(write(*to.second));
+      }
+    }
+    return {};
+  }
+
+  Result<void> switch_place() noexcept override {
+    FileSystem& fs = inode_.file_system_;
+    const MutexLock guard(fs.allocation_lock());
+    DAXSIM_TRY_VOID(fs.begin_change_locked());
+    Metadata& metadata = fs.journal().metadata();
+    // Taken for good by the record.
+    metadata.untake(plan_.to);
+    done_ = true;
+    DAXSIM_TRY_VOID(fs.journal().change({.type = RecordType::move,
+                                         .ino = inode_.file_.ino,
+                                         .pages = plan_.pages,
+                                         .physical = plan_.to.first.value - metadata.base(inode_.file_)}));
+    for (std::uint64_t behind = 0; behind < plan_.pages.pages;) {
+      const Place old = fs.chunks().place(plan_.from + behind);
+      const std::uint64_t pages = std::min(old.pages, plan_.pages.pages - behind);
+      fs.volumes()[old.first.volume]->end_generation({{old.first.page}, pages});
+      behind += pages;
+    }
+    return {};
+  }
+
+ private:
+  ExtentInode& inode_;
+  const Plan& plan_;
+  bool done_ = false;
+};
+
+Result<ExtentInode::Plan> ExtentInode::plan_move(Pgoff page) noexcept {
+  const MutexLock guard(file_system_.allocation_lock());
+  const ChunkMap& chunks = file_system_.chunks();
+  const std::uint64_t base = file_system_.journal().metadata().base(file_);
+  while (const Extent* const extent = file_.extents.at_or_after(page.value)) {
+    const Pgoff first{std::max(page.value, extent->logical)};
+    const std::uint64_t address = base + extent->at(first.value);
+    const std::size_t chunk = chunks.find(address);
+    const std::uint64_t pages = std::min(extent->end() - first.value, chunks[chunk].end() - address);
+    if (file_system_.is_closed_locked(chunk)) {
+      const BlockState state = extent->state;
+      DAXSIM_TRY_VOID(file_system_.check_mounted());
+      DAXSIM_TRY(const PageRange to, file_system_.take_blocks_locked(file_, {first, pages}));
+      return Plan{.pages = {first, to.pages}, .from = address, .to = to, .state = state};
+    }
+    page = first + pages;
+  }
+  return Plan{};
+}
+
+Result<std::uint64_t> ExtentInode::leave_closed_chunks() {
+  const ExclusiveLock writing(i_rwsem());
+  const SharedLock thawed(file_system_.freeze_lock());
+  std::uint64_t moved = 0;
+  for (Pgoff page{0};;) {
+    DAXSIM_TRY(const Plan plan, plan_move(page));
+    if (plan.pages.empty()) {
+      return moved;
+    }
+    Move move(*this, plan);
+    DAXSIM_TRY_VOID(as_io_error(dax::relocate(file_system_.context(), *this, plan.pages, move)));
+    moved += plan.pages.pages;
+    page = plan.pages.end();
+  }
+}
+
+std::shared_ptr<ExtentInode> FileSystem::next_inode(std::uint64_t ino) {
+  const MutexLock names(name_space_);
+  for (;; ++ino) {
+    bool is_named = false;
+    {
+      const MutexLock guard(allocation_lock_);
+      const File* const file = journal_->metadata().from(ino);
+      if (file == nullptr) {
+        return nullptr;
+      }
+      ino = file->ino;
+      is_named = !file->name().empty();
+    }
+    // One without a name is open, or about to be gone.
+    const std::shared_ptr<Inode> inode = is_named ? keep_in_core(static_cast<std::uint32_t>(ino)) : find_in_core(ino);
+    if (inode != nullptr) {
+      return std::static_pointer_cast<ExtentInode>(inode);
+    }
+  }
+}
+
+Result<BalanceReport> FileSystem::balance(const std::bitset<kMaxChunks>& chunks) {
+  {
+    const MutexLock guard(allocation_lock_);
+    if (closed_.any()) {
+      return Errno::ebusy;
+    }
+    closed_ = chunks;
+  }
+  BalanceReport report;
+  Result<void> result;
+  std::uint64_t next = 1;
+  while (const std::shared_ptr<ExtentInode> inode = next_inode(next)) {
+    const Result<std::uint64_t> moved = inode->leave_closed_chunks();
+    if (!moved.ok()) {
+      result = moved.error();
+      break;
+    }
+    report.files += *moved == 0 ? 0 : 1;
+    report.pages += *moved;
+    next = inode->number() + 1;
+  }
+  const MutexLock guard(allocation_lock_);
+  closed_.reset();
+  DAXSIM_TRY_VOID(result);
+  DAXSIM_TRY_VOID(commit_locked());
+  return report;
+}
+
+std::uint64_t FileSystem::used_pages(std::size_t chunk) noexcept {
+  const MutexLock guard(allocation_lock_);
+  const Space& space = journal_->metadata().spaces()[chunk];
+  return space.total_pages() - space.free_pages() - space.deferred_pages();
+}
+
+}  // namespace extent_fs
+DAXSIM_END

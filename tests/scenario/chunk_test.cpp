@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Real loads and stores to a file that is on several devices, and whose blocks move meanwhile.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "daxsim/adapters/chunk.hpp"
+#include "daxsim/test_support/builders.hpp"
+#include "daxsim/test_support/expect.hpp"
+
+namespace daxsim::test {
+namespace {
+
+using namespace daxsim::literals;
+
+constexpr std::uint64_t kPages = 256;
+
+// A ChunkFs on two devices, "/file" of 1 MiB, and a live mapping of it.
+struct ChunkMachine {
+  explicit ChunkMachine(ChunkProfile profile, const MachineOptions& options = {})
+      : machine(options),
+        devices{must(machine.attach(sim::Pmem{.path = media[0].path(), .size = 8_MiB})),
+                must(machine.attach(sim::Pmem{.path = media[1].path(), .size = 8_MiB}))},
+        fs(must(machine.mkfs<ChunkFs>(devices, ChunkFsOptions{.profile = profile}))),
+        file(must(fs.create("/file", kPages * kPageSize))),
+        map(must(file.map())) {
+    must(fs.sync());
+  }
+  std::uint64_t& word(std::uint64_t page) { return *reinterpret_cast<std::uint64_t*>(&map.data()[page * kPageSize]); }
+  // What a reboot finds there.
+  std::vector<std::uint64_t> words_after_power_cut() {
+    must(machine.power_cut());
+    findings = machine.findings();
+    machine = must(machine.reboot());
+    std::vector<std::uint64_t> words(kPages);
+    File found = must(must(machine.mount<ChunkFs>(machine.devices())).open("/file"));
+    for (std::uint64_t page = 0; page < kPages; ++page) {
+      must(found.pread(page * kPageSize, std::as_writable_bytes(std::span(&words[page], 1))));
+    }
+    return words;
+  }
+
+  TemporaryFile media[2];
+  Machine machine;
+  std::vector<DeviceHandle> devices;
+  FileSystem fs;
+  File file;
+  Mapping map;
+  std::vector<Finding> findings;
+};
+
+bool found(const std::vector<Finding>& findings, FindingKind kind) {
+  return std::ranges::find(findings, kind, &Finding::kind) != findings.end();
+}
+
+// A file striped over two devices: every flush lands on the device of its page, unless the index only has the inode's.
+TEST(Striped, Scenario93_EveryFlushLandsWhereThePageIs) {
+  const auto lost = [](const MachineOptions& options, bool* wrong_device) {
+    ChunkMachine world(ChunkProfile::raid0, options);
+    for (std::uint64_t page = 0; page < kPages; ++page) {
+      world.word(page) = page + 1;
+    }
+    must(world.file.fsync());
+    const std::vector<std::uint64_t> words = world.words_after_power_cut();
+    *wrong_device = found(world.findings, FindingKind::wrong_device_flush);
+    std::uint64_t count = 0;
+    for (std::uint64_t page = 0; page < kPages; ++page) {
+      count += words[page] == page + 1 ? 0 : 1;
+    }
+    return count;
+  };
+  bool wrong_device = true;
+  EXPECT_EQ(lost({}, &wrong_device), 0U);
+  EXPECT_FALSE(wrong_device);
+  EXPECT_EQ(lost({.design = &designs::sector_of_inode()}, &wrong_device), kPages / 2);
+  EXPECT_TRUE(wrong_device);
+}
+
+// Two threads store while their file's blocks are moved to and fro: no store is lost, none tears, and fsync keeps its word.
+TEST(Balance, Scenario95_NoStoreOfARunningProgramIsLost) {
+  for (const ChunkProfile profile : {ChunkProfile::single, ChunkProfile::dup}) {
+    ChunkMachine world(profile);
+    constexpr std::uint64_t kThreads = 2;
+    std::atomic<bool> stop{false};
+    std::vector<std::uint64_t> stored(kPages);
+    {
+      std::vector<std::thread> threads;
+      for (std::uint64_t thread = 0; thread < kThreads; ++thread) {
+        threads.emplace_back([&, thread] {
+          for (std::uint64_t value = 1; !stop; ++value) {
+            for (std::uint64_t page = thread; page < kPages; page += kThreads) {
+              std::atomic_ref<std::uint64_t> word(world.word(page));
+              EXPECT_EQ(word.load(), stored[page]);
+              word.store(value);
+              stored[page] = value;
+            }
+          }
+        });
+      }
+      for (std::uint32_t round = 0; round < 12; ++round) {
+        must(ChunkFs::empty_device(*world.fs.super_block(), round % 2));
+      }
+      stop = true;
+      for (std::thread& thread : threads) {
+        thread.join();
+      }
+    }
+    must(world.file.fsync());
+    EXPECT_EQ(must(ChunkFs::scrub(*world.fs.super_block())).repaired, 0U);
+    EXPECT_EQ(world.words_after_power_cut(), stored);
+    EXPECT_TRUE(world.findings.empty());
+  }
+}
+
+// The same store and move, without a step or with all: what is missing shows, and only then.
+TEST(Balance, Scenario95_WithoutItsStepsAStoreIsLost) {
+  const auto survives = [](const Policy& policy) {
+    ChunkMachine world(ChunkProfile::single, {.era = eras::v6_12.with(policy)});
+    world.word(7) = 1;
+    must(ChunkFs::balance(*world.fs.super_block(), 0));
+    world.word(7) = 2;
+    must(world.file.fsync());
+    return world.words_after_power_cut()[7];
+  };
+  EXPECT_EQ(survives({}), 2U);
+  EXPECT_EQ(survives(Policy{}.without(Step::relocate_unmap).without(Step::relocate_flush)), 1U);
+  EXPECT_EQ(survives(Policy{}.without(Step::relocate_delete_entries)), 1U);
+  // The CPU copies what its caches hold, so that a flush that is left out loses nothing here.
+  EXPECT_EQ(survives(Policy{}.without(Step::relocate_flush)), 2U);
+}
+
+}  // namespace
+}  // namespace daxsim::test
