@@ -14,7 +14,7 @@
 // Every entry is of one page: the file lies where no huge page fits. `extent` is how many pages lie together on the
 // device, 0: all. The device has no write cache, so that a flush costs nothing: what it costs is the same for all designs
 // (bench_pmem), and hides what is asked here. There are no detectors. Time is CPU time of this thread. A round with 2^20
-// pages takes 9 GiB of memory.
+// pages takes 12 GiB of memory.
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
 #include <unistd.h>
