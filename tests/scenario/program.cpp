@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 
+#include "daxsim/adapters/chunk.hpp"
 #include "daxsim/adapters/linear.hpp"
 #include "daxsim/adapters/realtime.hpp"
 #include "daxsim/sim_devices/pmem.hpp"
@@ -60,6 +61,7 @@ class Program {
   void write(const Operation& operation);
   void truncate(std::uint64_t cells);
   void punch(const Operation& operation);
+  void relocate(std::uint64_t choice);
   void sync();
   void remount();
   void remove(const Operation& operation);
@@ -167,6 +169,8 @@ void Program::run(const Operation& operation) {
       return truncate(operation.where);
     case Call::punch:
       return punch(operation);
+    case Call::relocate:
+      return relocate(operation.where);
     case Call::look:
       return check_all("in the middle");
     case Call::remount:
@@ -283,6 +287,18 @@ void Program::punch(const Operation& operation) {
   log_.push_back(fmt::format("punch pages {}+{}", first, pages));
   must(file_->fallocate(Fallocate::punch_hole, {first * kPageSize, pages * kPageSize}));
   clear_cells(first * kPageSize, (first + pages) * kPageSize);
+}
+
+// Nothing that a reader sees changes, whether there was room for all of it or not.
+void Program::relocate(std::uint64_t choice) {
+  if (world_.adapter.relocate == nullptr) {
+    return;
+  }
+  log_.push_back(fmt::format("relocate {}", choice));
+  const Result<void> moved = world_.adapter.relocate(*fs_, choice);
+  if (!moved.ok() && moved.error() != Errno::enospc) {
+    fail(fmt::format("the relocation met {}", errno_name(moved.error())));
+  }
 }
 
 void Program::sync() {
@@ -445,6 +461,39 @@ constinit const Adapter kRealtime{
     .mount = [](Machine& machine, Devices on) { return machine.mount<RealtimeFs>(on[0], on[1]); },
     .prepare = [](File& file) { return RealtimeFs::set_realtime(file.open_file()->inode()); }};
 
+namespace {
+
+template <ChunkProfile profile>
+Result<FileSystem> mkfs_chunk(Machine& machine, Devices on) {
+  return machine.mkfs<ChunkFs>(on, ChunkFsOptions{.profile = profile});
+}
+Result<FileSystem> mount_chunk(Machine& machine, Devices on) { return machine.mount<ChunkFs>(on); }
+
+Result<void> balance_one_chunk(FileSystem& fs, std::uint64_t choice) {
+  SuperBlock& super_block = *fs.super_block();
+  DAXSIM_TRY(const std::vector<ChunkInfo> chunks, ChunkFs::chunks(super_block));
+  DAXSIM_TRY_VOID(ChunkFs::balance(super_block, static_cast<std::uint32_t>(choice % chunks.size())));
+  return {};
+}
+
+}  // namespace
+
+constinit const Adapter kChunkSingle{.name = "ChunkSingle",
+                                     .devices = 2,
+                                     .mkfs = &mkfs_chunk<ChunkProfile::single>,
+                                     .mount = &mount_chunk,
+                                     .relocate = &balance_one_chunk};
+constinit const Adapter kChunkRaid0{.name = "ChunkRaid0",
+                                    .devices = 2,
+                                    .mkfs = &mkfs_chunk<ChunkProfile::raid0>,
+                                    .mount = &mount_chunk,
+                                    .relocate = &balance_one_chunk};
+constinit const Adapter kChunkDup{.name = "ChunkDup",
+                                  .devices = 2,
+                                  .mkfs = &mkfs_chunk<ChunkProfile::dup>,
+                                  .mount = &mount_chunk,
+                                  .relocate = &balance_one_chunk};
+
 rc::Gen<std::vector<Operation>> any_program(std::uint64_t pages) {
   const auto up_to = [](std::uint64_t most) {
     return rc::gen::resize(rc::kNominalSize, rc::gen::inRange<std::uint64_t>(0, most + 1));
@@ -455,6 +504,7 @@ rc::Gen<std::vector<Operation>> any_program(std::uint64_t pages) {
                                                                                                {8, Call::fsync},
                                                                                                {4, Call::truncate},
                                                                                                {4, Call::punch},
+                                                                                               {3, Call::relocate},
                                                                                                {3, Call::look},
                                                                                                {1, Call::remount},
                                                                                                {3, Call::remove},

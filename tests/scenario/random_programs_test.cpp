@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include <cctype>
+#include <array>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -80,6 +80,9 @@ std::vector<const IndexDesign*> right_designs(const Adapter& adapter) {
   if (adapter.devices > 1) {
     std::erase(right, &designs::sector_of_super_block());
   }
+  if (adapter.relocate != nullptr) {  // its files are on more than one device
+    std::erase(right, &designs::sector_of_inode());
+  }
   return right;
 }
 
@@ -87,26 +90,26 @@ std::vector<const IndexDesign*> right_designs(const Adapter& adapter) {
 
 // Whatever a program stored and fsynced is there after any power cut or removal, nothing is there that nobody wrote, and
 // no detector finds anything: on every adapter with every design that is right there. DAXSIM_PROGRAMS says how many seeds
-// an adapter gets (the full number is 10000), in parts that ctest runs side by side.
+// an adapter gets, in parts that ctest runs side by side.
 constexpr std::uint64_t kParts = 4;
+const std::array kAdapters{kLinear, kRealtime, kChunkSingle, kChunkRaid0, kChunkDup};
 class SoftPrograms : public ::testing::TestWithParam<std::tuple<Adapter, std::uint64_t>> {};
 INSTANTIATE_TEST_SUITE_P(Adapters, SoftPrograms,
-                         ::testing::Combine(::testing::Values(kLinear, kRealtime),
-                                            ::testing::Range<std::uint64_t>(0, kParts)),
+                         ::testing::Combine(::testing::ValuesIn(kAdapters), ::testing::Range<std::uint64_t>(0, kParts)),
                          [](const auto& part) {
                            return std::get<0>(part.param).name + std::to_string(std::get<1>(part.param));
                          });
 
 TEST_P(SoftPrograms, SurviveAsTheModelSays) {
   const auto& [adapter, part] = GetParam();
-  const std::uint64_t count = number_in_environment("DAXSIM_PROGRAMS", 1000) / kParts;
+  const std::uint64_t count = number_in_environment("DAXSIM_PROGRAMS", 4000) / kParts;
   run_programs({.adapter = adapter}, right_designs(adapter), {.first = part * count, .count = count});
 }
 
 // The same with real loads and stores.
 class LivePrograms : public ::testing::TestWithParam<std::tuple<Adapter, Mmu>> {};
 INSTANTIATE_TEST_SUITE_P(Adapters, LivePrograms,
-                         ::testing::Combine(::testing::Values(kLinear, kRealtime),
+                         ::testing::Combine(::testing::ValuesIn(kAdapters),
                                             ::testing::Values(Mmu::userfaultfd, Mmu::sigsegv)),
                          [](const auto& kind) {
                            return std::string(std::get<0>(kind.param).name) + "_" + mmu_name(std::get<1>(kind.param));
@@ -191,12 +194,20 @@ std::vector<Wrong> wrong_everywhere() {
 }
 std::vector<std::tuple<Adapter, Wrong>> all_wrong() {
   std::vector<std::tuple<Adapter, Wrong>> all;
-  for (const Adapter& adapter : {kLinear, kRealtime}) {
+  for (const Adapter& adapter : {kLinear, kRealtime, kChunkRaid0}) {
     for (const Wrong& each : wrong_everywhere()) {
       all.emplace_back(adapter, each);
     }
   }
   all.emplace_back(kRealtime, wrong("SectorOfSuperBlock", designs::sector_of_super_block()));
+  all.emplace_back(kChunkRaid0, wrong("SectorOfInode", designs::sector_of_inode()));
+  all.emplace_back(
+      kChunkSingle,
+      wrong(
+          "Unpurged",
+          Policy{}.without(Step::relocate_unmap).without(Step::relocate_flush).without(Step::relocate_delete_entries)));
+  all.emplace_back(kChunkSingle, wrong("NotCopied", Policy{}.without(Step::relocate_copy)));
+  all.emplace_back(kChunkSingle, wrong("EntriesStay", Policy{}.without(Step::relocate_delete_entries)));
   return all;
 }
 
