@@ -20,10 +20,13 @@ constexpr std::uint64_t kPages = 256;
 
 // A ChunkFs on two devices, "/file" of 1 MiB, and a live mapping of it.
 struct ChunkMachine {
-  explicit ChunkMachine(ChunkProfile profile, const MachineOptions& options = {})
+  // `second` says what the second device can do.
+  explicit ChunkMachine(ChunkProfile profile, const MachineOptions& options = {}, const sim::Pmem& second = {})
       : machine(options),
-        devices{must(machine.attach(sim::Pmem{.path = media[0].path(), .size = 8_MiB})),
-                must(machine.attach(sim::Pmem{.path = media[1].path(), .size = 8_MiB}))},
+        devices{
+            must(machine.attach(sim::Pmem{.path = media[0].path(), .size = 8_MiB})),
+            must(machine.attach(sim::Pmem{
+                .path = media[1].path(), .size = 8_MiB, .domain = second.domain, .write_cache = second.write_cache}))},
         fs(must(machine.mkfs<ChunkFs>(devices, ChunkFsOptions{.profile = profile}))),
         file(must(fs.create("/file", kPages * kPageSize))),
         map(must(file.map())) {
@@ -77,6 +80,25 @@ TEST(Striped, Scenario93_EveryFlushLandsWhereThePageIs) {
   EXPECT_FALSE(wrong_device);
   EXPECT_EQ(lost({.design = &designs::sector_of_inode()}, &wrong_device), kPages / 2);
   EXPECT_TRUE(wrong_device);
+}
+
+// Each device of a file has a write-cache flag of its own, and a page is flushed as the device says that it is on. One that
+// says that it has no cache and has one loses its pages; the other keeps its own.
+TEST(Striped, EachPageIsFlushedAsItsDeviceSays) {
+  const auto kept = [](const sim::Pmem& second) {
+    ChunkMachine world(ChunkProfile::raid0, {}, second);
+    for (std::uint64_t page = 0; page < kPages; ++page) {
+      world.word(page) = page + 1;
+    }
+    must(world.file.fsync());
+    std::uint64_t count = 0;
+    for (const std::uint64_t word : world.words_after_power_cut()) {
+      count += word == 0 ? 0 : 1;
+    }
+    return count;
+  };
+  EXPECT_EQ(kept({.domain = sim::PersistenceDomain::eadr, .write_cache = false}), kPages);
+  EXPECT_EQ(kept({.domain = sim::PersistenceDomain::adr, .write_cache = false}), kPages / 2);
 }
 
 // Two threads store while their file's blocks are moved to and fro: no store is lost, none tears, and fsync keeps its word.

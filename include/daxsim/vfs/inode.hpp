@@ -86,8 +86,8 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // Where `pages` are (at most `pages.pages`, starting at pages.first). Access::write allocates: holes and unwritten
   // blocks come back as zeroed memory, durable zeros before the mapping becomes visible. Access::read changes nothing.
   // Errors: Errno::enospc, Errno::enomem, Errno::efbig (beyond the format), Errno::enxio (dead device),
-  // Errno::ehwpoison (known media error), Errno::eio (the device). Context: fault path, inside the device's gate (Gate::Reader) when the answer's memory is
-  // to be used; invalidate_lock, i_rwsem or the lock of a cached page held.
+  // Errno::ehwpoison (known media error), Errno::eio (the device). Context: fault path, not inside a device's gate (enter
+  // it to use the answer's memory); invalidate_lock, i_rwsem or the lock of a cached page held.
   virtual Result<FileExtent> direct_access(PageRange pages, Access access) noexcept = 0;
 
   // Where `pages` are, or the first of them: they begin `behind` pages after the one that `cookie` was given for, in the
