@@ -6,6 +6,7 @@
 
 #include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/expect.hpp"
+#include "support/wrong_designs.hpp"
 
 namespace daxsim::test {
 namespace {
@@ -183,30 +184,16 @@ TEST(Findings, WrongDeviceFlushOfWhatIsNotMappedOrHuge) {
 }
 
 // The right device, and pages beside those that were stored to.
-class NextPage final : public IndexDesign {
- public:
-  explicit NextPage(std::uint64_t by) : by_(by) {}
-  [[nodiscard]] std::string_view name() const noexcept override { return "next page"; }
-  [[nodiscard]] Result<std::uint64_t> encode(const FileExtent& extent) const noexcept override {
-    return designs::pfn().encode(extent);
-  }
-  [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
-                                            PageRange pages) const noexcept override {
-    return designs::pfn().resolve(system, inode, {.first = entry.first, .payload = entry.payload + by_}, pages);
-  }
-
- private:
-  const std::uint64_t by_;
-};
 TEST(Findings, FlushOfOtherPagesOfTheDevice) {
-  for (const std::uint64_t by : {0U, 1U}) {
-    const NextPage design(by);
-    for (const std::uint64_t size : {1_MiB, 4_MiB}) {
-      SoftFile world(size, {.design = &design});
-      world.store(4096);
-      must(world.file.fsync());
-      EXPECT_EQ(count(world.machine, FindingKind::wrong_device_flush), by) << size;
-    }
+  const auto findings = [](const IndexDesign& design, std::uint64_t size) {
+    SoftFile world(size, {.design = &design});
+    world.store(4096);
+    must(world.file.fsync());
+    return count(world.machine, FindingKind::wrong_device_flush);
+  };
+  for (const std::uint64_t size : {1_MiB, 4_MiB}) {
+    EXPECT_EQ(findings(NextPage(), size), 1U) << size;
+    EXPECT_EQ(findings(WrongDesign(), size), 0U) << size;
   }
 }
 

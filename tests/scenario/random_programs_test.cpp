@@ -13,6 +13,7 @@
 #include "daxsim/vfs/inode.hpp"
 #include "program.hpp"
 #include "support/sanitized.hpp"
+#include "support/wrong_designs.hpp"
 
 namespace daxsim::test {
 namespace {
@@ -121,29 +122,6 @@ TEST_P(LivePrograms, SurviveAsTheModelSays) {
 }
 
 // --- what is wrong ---
-
-// pfn, but.
-class WrongDesign : public IndexDesign {
- public:
-  [[nodiscard]] std::string_view name() const noexcept override { return "wrong"; }
-  [[nodiscard]] Result<std::uint64_t> encode(const FileExtent& extent) const noexcept override {
-    return designs::pfn().encode(extent);
-  }
-  [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
-                                            PageRange pages) const noexcept override {
-    return designs::pfn().resolve(system, inode, entry, pages);
-  }
-};
-
-class NextPage final : public WrongDesign {
- public:
-  [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
-                                            PageRange pages) const noexcept override {
-    DAXSIM_TRY(FlushTarget target, WrongDesign::resolve(system, inode, entry, pages));
-    target.page = target.page + 1;
-    return target;
-  }
-};
 
 // Knows the device, and takes any page of it for as good as another.
 class FirstPage final : public WrongDesign {

@@ -83,6 +83,15 @@ struct Story {
 
 Policy without(Step step) { return Policy{}.without(step); }
 
+// A store behind the relocation, fsynced.
+std::uint8_t later_store_survives(const Policy& policy) {
+  Story story(policy);
+  must(story.relocate());
+  EXPECT_TRUE(story.area.store(kPage, 2, 64).has_value());
+  story.fsync();
+  return story.survives(64);
+}
+
 TEST(Relocation, MovesAPageUnderAProcess) {
   // What was stored is there, later stores go to the new place, and fsync keeps its word.
   Story story;
@@ -136,15 +145,8 @@ TEST(Relocation, WithoutUnmapAReaderKeepsTheOldBytes) {
 
 TEST(Relocation, WithoutUnmapAndFlushAStoreIsLost) {
   // Nothing took write access away either, so the process goes on storing to the old place, and nobody flushes it there.
-  const auto survives = [](const Policy& policy) {
-    Story story(policy);
-    must(story.relocate());
-    EXPECT_TRUE(story.area.store(kPage, 2, 64).has_value());
-    story.fsync();
-    return story.survives(64);
-  };
-  EXPECT_EQ(survives(without(Step::relocate_unmap).without(Step::relocate_flush)), 0);
-  EXPECT_EQ(survives(without(Step::relocate_flush)), 2);
+  EXPECT_EQ(later_store_survives(without(Step::relocate_unmap).without(Step::relocate_flush)), 0);
+  EXPECT_EQ(later_store_survives(without(Step::relocate_flush)), 2);
 }
 
 TEST(Relocation, WithoutUnmapAStoreFaultsForEver) {
@@ -232,15 +234,8 @@ TEST(Relocation, WithoutSwitchNothingHasMoved) {
 
 TEST(Relocation, WithoutDeletionAFlushGoesToTheOldPlace) {
   // The entry that stays leads write-back there, whatever a later fault maps.
-  const auto survives = [](const Policy& policy) {
-    Story story(policy);
-    must(story.relocate());
-    EXPECT_TRUE(story.area.store(kPage, 2, 64).has_value());
-    story.fsync();
-    return story.survives(64);
-  };
-  EXPECT_EQ(survives(without(Step::relocate_delete_entries)), 0);
-  EXPECT_EQ(survives({}), 2);
+  EXPECT_EQ(later_store_survives(without(Step::relocate_delete_entries)), 0);
+  EXPECT_EQ(later_store_survives({}), 2);
 }
 
 // A process touches the page while its blocks are being copied.

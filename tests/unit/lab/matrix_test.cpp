@@ -12,6 +12,7 @@
 #include "daxsim/test_support/must.hpp"
 #include "daxsim/vfs/inode.hpp"
 #include "daxsim/vfs/system.hpp"
+#include "support/wrong_designs.hpp"
 
 namespace daxsim::test {
 namespace {
@@ -24,35 +25,12 @@ std::string cell(std::string_view question, const IndexDesign& design) {
   return must(lab::ask(*lab::find_question(question), design)).text();
 }
 
-// pfn under a name that says nothing, with something about resolve() changed.
-class Mutant : public IndexDesign {
- public:
-  [[nodiscard]] std::string_view name() const noexcept override { return "x"; }
-  [[nodiscard]] Result<std::uint64_t> encode(const FileExtent& extent) const noexcept override {
-    return designs::pfn().encode(extent);
-  }
-  [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
-                                            PageRange pages) const noexcept override {
-    return designs::pfn().resolve(system, inode, entry, pages);
-  }
-};
-
-class NextPage final : public Mutant {
- public:
-  [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
-                                            PageRange pages) const noexcept override {
-    DAXSIM_TRY(FlushTarget target, Mutant::resolve(system, inode, entry, pages));
-    target.page = target.page + 1;
-    return target;
-  }
-};
-
 // Whatever was attached second: in a trial, the bystander.
-class AnotherDevice final : public Mutant {
+class AnotherDevice final : public WrongDesign {
  public:
   [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
                                             PageRange pages) const noexcept override {
-    DAXSIM_TRY(FlushTarget target, Mutant::resolve(system, inode, entry, pages));
+    DAXSIM_TRY(FlushTarget target, WrongDesign::resolve(system, inode, entry, pages));
     target.device = system.memory.find_minor(minor_of(target.device->dev()) + 1);
     target.page = {0};
     target.pages = 1;
@@ -75,7 +53,7 @@ class IgnoresLiveness final : public IndexDesign {
 };
 
 // Has room for nothing.
-class StoresNothing final : public Mutant {
+class StoresNothing final : public WrongDesign {
  public:
   [[nodiscard]] Result<std::uint64_t> encode(const FileExtent& /*extent*/) const noexcept override {
     return Errno::eoverflow;
@@ -85,7 +63,7 @@ class StoresNothing final : public Mutant {
 // Nothing changed: the cells of pfn, whatever the name.
 TEST(MatrixMutants, NameDoesNotMatter) {
   for (const lab::Question& question : lab::questions()) {
-    EXPECT_EQ(cell(question.name, Mutant()), cell(question.name, designs::pfn())) << question.name;
+    EXPECT_EQ(cell(question.name, WrongDesign()), cell(question.name, designs::pfn())) << question.name;
   }
 }
 
