@@ -21,11 +21,19 @@ class ExtentInode::Move final : public dax::BlockMover {
     }
   }
 
+  // Errors: Errno::eagain (a fault has made some of the blocks written since the plan), and those of the devices.
   Result<void> copy() noexcept override {
+    FileSystem& fs = inode_.file_system_;
+    {
+      const MutexLock guard(fs.allocation_lock());
+      const Extent* const extent = inode_.file_.extents.find(plan_.pages.first.value);
+      if (extent == nullptr || extent->state != plan_.state || extent->end() < plan_.pages.end().value) {
+        return Errno::eagain;
+      }
+    }
     if (plan_.state == BlockState::unwritten) {
       return {};
     }
-    const FileSystem& fs = inode_.file_system_;
     std::array<std::byte, kPageSize> page;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
     for (std::uint64_t behind = 0; behind < plan_.pages.pages; ++behind) {
       const Place from = fs.chunks().place(plan_.from + behind);
@@ -99,7 +107,11 @@ Result<std::uint64_t> ExtentInode::leave_closed_chunks() {
       return moved;
     }
     Move move(*this, plan);
-    DAXSIM_TRY_VOID(as_io_error(dax::relocate(file_system_.context(), *this, plan.pages, move)));
+    const Result<void> relocated = dax::relocate(file_system_.context(), *this, plan.pages, move);
+    if (!relocated.ok() && relocated.error() == Errno::eagain) {
+      continue;
+    }
+    DAXSIM_TRY_VOID(as_io_error(relocated));
     moved += plan.pages.pages;
     page = plan.pages.end();
   }

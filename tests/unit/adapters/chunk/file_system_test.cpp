@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <optional>
 
 #include "daxsim/adapters/chunk.hpp"
 #include "daxsim/adapters/linear.hpp"
@@ -318,6 +320,26 @@ TEST_P(ChunkBalance, WaitsForAPin) {
   dax::unpin_page(pin);
   balance.join();
   EXPECT_EQ(world.used(0), 0U);
+}
+
+TEST(ChunkBalanceRace, AFaultMakesBlocksWrittenBeforeTheyMove) {
+  // The balance has found unwritten blocks, which need no copy, and waits to block faults; one page of them is written then.
+  World world(ChunkProfile::single, 512_KiB);
+  const auto file = world.create("a");
+  must(file->fallocate(Fallocate::allocate, {0, 3 * kPageSize}));
+  const std::uint32_t chunk = world.chunk_of(file, {0});
+  std::optional<SharedLock> fault(file->inode().mapping().invalidate_lock());
+  test::BlockedThread balance([&] { must(ChunkFs::balance(*world.fs, chunk)); });
+  EXPECT_TRUE(balance.blocks());
+  const FileExtent written = must(file->inode().direct_access({{1}, 1}, Access::write));
+  const std::array byte{std::byte{'s'}};
+  must(written.device->write(byte_of(written.device_page), byte));
+  fault.reset();
+  balance.join();
+  EXPECT_NE(world.chunk_of(file, {1}), chunk);
+  std::array<std::byte, 1> found{};
+  must(file->pread(kPageSize, found));
+  EXPECT_EQ(found, byte);
 }
 
 TEST(ChunkDevice, IsEmptied) {
