@@ -37,9 +37,11 @@ std::string contents_of(const std::filesystem::path& path) {
   }
   std::string text;
   std::vector<char> piece(std::size_t{1} << 16);
-  while (const std::size_t got = std::fread(piece.data(), 1, piece.size(), file.get())) {
+  std::size_t got = 0;
+  do {
+    got = std::fread(piece.data(), 1, piece.size(), file.get());
     text.append(piece.data(), got);
-  }
+  } while (got == piece.size());
   if (std::ferror(file.get()) != 0) {
     throw BadDocument(host_error());
   }

@@ -23,11 +23,10 @@ using lab::Verdict;
 
 // --- the matrix ---
 
-const Json& object(const Json& json, std::string_view name) {
+void check_object(const Json& json, std::string_view name) {
   if (!json.is_object()) {
     throw BadDocument(fmt::format("\"{}\" is no object", name));
   }
-  return json;
 }
 
 Verdict verdict_of(const std::string& name) {
@@ -219,8 +218,8 @@ void Page::table() {
       table_cell(row, column);
     }
     if (const auto& costs = matrix_.rows[row].costs) {
-      put("<td class=\"number\">{:g}</td><td class=\"number\">{:g}</td><td class=\"number\">{:.1f}</td>",
-          costs->lookups, costs->locks, costs->index_bytes);
+      put(R"(<td class="number">{:g}</td><td class="number">{:g}</td><td class="number">{:.1f}</td>)", costs->lookups,
+          costs->locks, costs->index_bytes);
     } else {
       put("<td></td><td></td><td></td>");
     }
@@ -247,7 +246,7 @@ void Page::table_cell(std::size_t row, std::size_t column) {
   const std::string shown = html_text(text) + (cell->as_expected ? "" : " *");
   const char* const style = kClasses.at(static_cast<unsigned>(cell->verdict));
   if (is_bad(*cell)) {
-    put("<td class=\"{}\"><a href=\"#{}\">{}</a></td>", style, id_of(row, column), shown);
+    put(R"(<td class="{}"><a href="#{}">{}</a></td>)", style, id_of(row, column), shown);
   } else {
     put("<td class=\"{}\">{}</td>", style, shown);
   }
@@ -458,15 +457,20 @@ void Page::timeline(const MatrixPage::Cell& cell) {
 MatrixPage read_matrix(const nlohmann::ordered_json& document) {
   const auto schema = document.at("schema").get<std::string>();
   if (schema != kMatrixSchema) {
-    throw BadDocument(fmt::format("its schema is \"{}\", and \"{}\" was wanted", schema, kMatrixSchema));
+    throw BadDocument(fmt::format(R"(its schema is "{}", and "{}" was wanted)", schema, kMatrixSchema));
   }
   MatrixPage page{
       .era = document.at("era").get<std::string>(), .ok = document.at("ok").get<bool>(), .questions = {}, .rows = {}};
-  for (const auto& question : object(document.at("questions"), "questions").items()) {
+  const Json& questions = document.at("questions");
+  check_object(questions, "questions");
+  for (const auto& question : questions.items()) {
     page.questions.push_back({.name = question.key(), .asks = question.value().get<std::string>()});
   }
-  for (const auto& cells : object(document.at("cells"), "cells").items()) {
-    MatrixPage::Row row{.design = cells.key(), .cells = {}, .costs = read_costs(object(cells.value(), cells.key()))};
+  const Json& rows = document.at("cells");
+  check_object(rows, "cells");
+  for (const auto& cells : rows.items()) {
+    check_object(cells.value(), cells.key());
+    MatrixPage::Row row{.design = cells.key(), .cells = {}, .costs = read_costs(cells.value())};
     for (const MatrixPage::Question& question : page.questions) {
       const auto cell = cells.value().find(question.name);
       row.cells.push_back(cell == cells.value().end() ? std::nullopt : std::optional(read_cell(*cell)));

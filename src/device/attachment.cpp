@@ -49,7 +49,7 @@ Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice
       dev_(dev),
       events_(events),
       pins_(std::make_unique<Pins>()),
-      moves_(static_cast<std::atomic<std::uint16_t>*>(std::calloc(pages() + 1, sizeof(std::atomic<std::uint16_t>)))) {
+      moves_(make_zeroed<std::atomic<std::uint16_t>>(pages() + 1)) {
   if (moves_ == nullptr) {
     throw std::bad_alloc();
   }

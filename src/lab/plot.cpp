@@ -40,17 +40,17 @@ class Canvas {
       : plot_(plot), step_(step_for(highest())), lines_(std::max(1, static_cast<int>(std::ceil(highest() / step_)))) {}
 
   std::string draw() {
-    put("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", kWidth, kHeight, html_text(plot_.title));
-    put("<text x=\"4\" y=\"14\" class=\"title\">{}</text>", html_text(plot_.title));
+    put(R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}">)", kWidth, kHeight, html_text(plot_.title));
+    put(R"(<text x="4" y="14" class="title">{}</text>)", html_text(plot_.title));
     for (int line = 0; line <= lines_; ++line) {
       const double height = step_ * line;
-      put("<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"grid\"/>", kLeft, kWidth - kRight, y(height),
+      put(R"(<line x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}" class="grid"/>)", kLeft, kWidth - kRight, y(height),
           y(height));
-      put("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{:g}{}</text>", kLeft - 6, y(height) + 4, height,
+      put(R"(<text x="{}" y="{:.1f}" text-anchor="end">{:g}{}</text>)", kLeft - 6, y(height) + 4, height,
           line == lines_ ? " " + html_text(plot_.unit) : "");
     }
     for (std::size_t place = 0; place < plot_.places.size(); ++place) {
-      put("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>", x(place), kHeight - 6,
+      put(R"(<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", x(place), kHeight - 6,
           html_text(plot_.places[place]));
     }
     for (const Series& series : plot_.series) {
@@ -67,11 +67,11 @@ class Canvas {
     for (std::size_t place = 0; place < series.heights.size(); ++place) {
       if (const std::optional<double> height = series.heights[place]) {
         line += fmt::format("{}{:.1f},{:.1f}", line.empty() ? "" : " ", x(place), y(*height));
-        points += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{}: {:.1f} {}</title></circle>",
+        points += fmt::format(R"(<circle cx="{:.1f}" cy="{:.1f}" r="3"><title>{}: {:.1f} {}</title></circle>)",
                               x(place), y(*height), html_text(series.name), *height, html_text(plot_.unit));
       }
     }
-    put("<g class=\"s{}\"><polyline points=\"{}\"/>{}</g>", series.colour, line, points);
+    put(R"(<g class="s{}"><polyline points="{}"/>{}</g>)", series.colour, line, points);
   }
 
   template <class... Values>

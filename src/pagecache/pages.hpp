@@ -43,7 +43,7 @@ struct Page : boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost:
 };
 
 struct PoolState {
-  PoolState(System& of, std::uint64_t pages);
+  PoolState(System& of, std::uint64_t count);
   ~PoolState();
   PoolState(const PoolState&) = delete;
   PoolState& operator=(const PoolState&) = delete;

@@ -2,10 +2,10 @@
 // Random programs against a model of what must survive, on any file system and with any index design.
 //
 // A program is a sequence of operations on one file: store, write, fsync, truncate, punch, relocate, remount, remove,
-// cut. Any sequence is a program and so is any part of one, which is what lets RapidCheck shrink it. The unit is a cell: the first
-// eight bytes of a 64-byte line. The model keeps for each cell the value a reader must see now, and the set of values that
-// a reader may see after the power went or the devices were pulled out: what it was when it last became durable, and
-// everything since. Such an end narrows each set to what was found.
+// cut. Any sequence is a program and so is any part of one, which is what lets RapidCheck shrink it. The unit is a cell:
+// the first eight bytes of a 64-byte line. The model keeps for each cell the value a reader must see now, and the set of
+// values that a reader may see after the power went or the devices were pulled out: what it was when it last became
+// durable, and everything since. Such an end narrows each set to what was found.
 #pragma once
 
 #include <rapidcheck.h>

@@ -36,6 +36,7 @@
 #include "daxsim/vfs/super_block.hpp"
 #include "daxsim/vfs/system.hpp"
 #include "daxsim/vfs/vma.hpp"
+#include "support/fsync_in_core.hpp"
 
 namespace daxsim::test {
 
@@ -147,15 +148,7 @@ class FakeSuperBlock final : public SuperBlock {
   Result<void> unlink(std::string_view) override { return Errno::enoent; }
   Result<void> rename(std::string_view, std::string_view) override { return Errno::enoent; }
   Result<std::vector<DirectoryEntry>> list() override { return std::vector<DirectoryEntry>{}; }
-  Result<void> sync() override {
-    Result<void> result;
-    for (const auto& inode : inodes_in_core()) {
-      if (const Result<void> synced = inode->fsync_range({0, ~std::uint64_t{0}}, Datasync::no); !synced.ok()) {
-        result = synced;
-      }
-    }
-    return result;
-  }
+  Result<void> sync() override { return fsync_in_core(*this); }
   Result<void> unmount() override { return {}; }
   Result<SpaceUsage> space() override { return SpaceUsage{}; }
   [[nodiscard]] Attachment* bdev() const noexcept override { return block_device; }

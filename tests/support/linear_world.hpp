@@ -28,6 +28,7 @@
 #include "daxsim/base/random.hpp"
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/device/holder.hpp"
 #include "daxsim/device/memory_map.hpp"
 #include "daxsim/test_support/must.hpp"
 #include "daxsim/vfs/open_file.hpp"
@@ -52,6 +53,12 @@ class RamDevice final : public Device {
   const std::string name_ = "ram";
   const Capabilities capabilities_{};
   Image image_;
+};
+
+class NobodysHolder final : public Holder {
+ public:
+  Result<void> pre_remove(Attachment&) override { return {}; }
+  Result<void> failure(Attachment&, ByteRange) override { return {}; }
 };
 
 class RamView final : public DaxDevice {

@@ -13,6 +13,7 @@
 #include "daxsim/pagecache/file_pages.hpp"
 #include "daxsim/vfs/inode.hpp"
 #include "daxsim/vfs/super_block.hpp"
+#include "support/fsync_in_core.hpp"
 
 namespace daxsim::test {
 
@@ -134,15 +135,7 @@ class MixedFs final : public SuperBlock {
   Result<void> unlink(std::string_view) override { return Errno::eopnotsupp; }
   Result<void> rename(std::string_view, std::string_view) override { return Errno::eopnotsupp; }
   Result<std::vector<DirectoryEntry>> list() override { return std::vector<DirectoryEntry>{}; }
-  Result<void> sync() override {
-    Result<void> result;
-    for (const auto& inode : inodes_in_core()) {
-      if (const Result<void> synced = inode->fsync_range({0, ~std::uint64_t{0}}, Datasync::no); !synced.ok()) {
-        result = synced;
-      }
-    }
-    return result;
-  }
+  Result<void> sync() override { return fsync_in_core(*this); }
   Result<void> unmount() override { return sync(); }
   Result<SpaceUsage> space() override { return SpaceUsage{}; }
 

@@ -142,7 +142,8 @@ class EventStream {
   EventStream(const VirtualClock& clock, std::size_t ring_events);
   ~EventStream();
 
-  // Returns the event's id, 0 when it was only looking around. Allowed in the fault path. Inlined, so that an event is made in the ring where it stays.
+  // Returns the event's id, 0 when it was only looking around. Allowed in the fault path. Inlined, so that an event is
+  // made in the ring where it stays.
   [[gnu::always_inline]] std::uint64_t emit(Event event) noexcept;
 
   // Errors: Errno::enospc (kMaxObservers are registered).

@@ -58,7 +58,8 @@ class Detectors final : public EventObserver {
   void forget(SuperBlock& super_block) noexcept;
 
   // Looks at every entry of every file in core: lost stores, dirty entries without storage, clean entries with writable
-  // pages, frames of two files. The machine calls it just before the power goes. Context: no locks held; devices and file systems alive.
+  // pages, frames of two files. The machine calls it just before the power goes. Context: no locks held; devices and file
+  // systems alive.
   void audit();
 
   [[nodiscard]] std::vector<Finding> findings() const;
@@ -75,7 +76,7 @@ class Detectors final : public EventObserver {
   void check_flushed(const Event& event) noexcept;
   void check_unmapped(const Event& event) noexcept;
   void check_walk(const Event& event) noexcept;
-  void audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>& inode, Frames& frames);
+  void audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>& file, Frames& frames);
   void check_frames(Frames& frames);
   EventStream& events_;
   const std::unique_ptr<State> state_;

@@ -23,7 +23,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <span>
 #include <string>
@@ -33,6 +32,7 @@
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/sync.hpp"
 #include "daxsim/base/units.hpp"
+#include "daxsim/base/zeroed_array.hpp"
 #include "daxsim/device/device.hpp"
 #include "daxsim/device/holder.hpp"
 
@@ -91,7 +91,8 @@ class Attachment {
   // those of DaxDevice::direct_access. Context: fault path, inside the gate. Emits dax_direct_access.
   Result<Memory> direct_access(Pgoff page, std::uint64_t pages, DaxMode mode = DaxMode::access) noexcept;
 
-  // dax_flush, of a direct device: no-op without a write cache. Works until disk_gone, as the kernel's does (no liveness check, F5.3).
+  // dax_flush, of a direct device: no-op without a write cache. Works until disk_gone, as the kernel's does (no
+  // liveness check, F5.3).
   // Errors: Errno::eio (disk gone), Errno::erange (beyond the end), and those of DaxDevice::flush. Context: fault path.
   // Emits dax_flush.
   Result<void> flush(ByteRange bytes) noexcept;
@@ -164,10 +165,7 @@ class Attachment {
   Holder* holder_ DAXSIM_GUARDED_BY(holder_lock_) = nullptr;
   std::uint32_t notifiers_ DAXSIM_GUARDED_BY(holder_lock_) = 0;  // threads that are telling a holder
   const std::unique_ptr<Pins> pins_;
-  struct Free {
-    void operator()(void* memory) const noexcept { std::free(memory); }
-  };
-  const std::unique_ptr<std::atomic<std::uint16_t>[], Free> moves_;  // for each page; touched as needed
+  const ZeroedArray<std::atomic<std::uint16_t>> moves_;  // for each page; touched as needed
 };
 
 DAXSIM_END

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ExtentTree: at which addresses a file's pages are (chunks.hpp), counted from the beginning of its group. Memory comes from the arena, so it works in the fault path.
+// ExtentTree: at which addresses a file's pages are (chunks.hpp), counted from the beginning of its group. Memory comes
+// from the arena, so it works in the fault path.
 //
 // Threads: the caller's lock. A call that fails leaves the tree as it was.
 //

@@ -30,11 +30,10 @@ Result<Space> Space::create(std::uint64_t blocks, std::uint64_t first_data) {
   Space space(blocks, first_data);
   space.groups_ = (blocks + kPagesPerPmd - 1) / kPagesPerPmd;
   const std::size_t words = space.groups_ * (kPagesPerPmd / kWordBits);
-  const auto zeroed = [](std::size_t count, std::size_t size) { return std::calloc(count, size); };
-  space.used_.reset(static_cast<std::uint64_t*>(zeroed(words, sizeof(std::uint64_t))));
-  space.used_in_group_.reset(static_cast<std::uint16_t*>(zeroed(space.groups_, sizeof(std::uint16_t))));
+  space.used_ = make_zeroed<std::uint64_t>(words);
+  space.used_in_group_ = make_zeroed<std::uint16_t>(space.groups_);
   for (Deferred& deferred : space.deferred_) {
-    deferred.bits.reset(static_cast<std::uint64_t*>(zeroed(words, sizeof(std::uint64_t))));
+    deferred.bits = make_zeroed<std::uint64_t>(words);
   }
   if (space.used_ == nullptr || space.used_in_group_ == nullptr || space.deferred_[0].bits == nullptr ||
       space.deferred_[1].bits == nullptr) {

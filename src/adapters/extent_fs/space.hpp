@@ -10,13 +10,12 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <optional>
 
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/units.hpp"
+#include "daxsim/base/zeroed_array.hpp"
 
 DAXSIM_BEGIN
 namespace extent_fs {
@@ -52,13 +51,8 @@ class Space {
   void checkpointed() noexcept;
 
  private:
-  struct Free {
-    void operator()(void* memory) const noexcept { std::free(memory); }
-  };
-  template <class T>
-  using Zeroed = std::unique_ptr<T[], Free>;
   struct Deferred {
-    Zeroed<std::uint64_t> bits;
+    ZeroedArray<std::uint64_t> bits;
     std::uint64_t pages = 0;
     std::uint64_t low_word = ~std::uint64_t{0};  // words [low_word, high_word) may have bits
     std::uint64_t high_word = 0;
@@ -74,9 +68,9 @@ class Space {
   std::uint64_t blocks_;
   std::uint64_t first_data_;
   std::uint64_t groups_ = 0;
-  Zeroed<std::uint64_t> used_;           // one bit per page
-  Zeroed<std::uint16_t> used_in_group_;  // 0 to 512
-  Deferred deferred_[2];                 // freed since the last checkpoint; between the last two
+  ZeroedArray<std::uint64_t> used_;           // one bit per page
+  ZeroedArray<std::uint16_t> used_in_group_;  // 0 to 512
+  Deferred deferred_[2];                      // freed since the last checkpoint; between the last two
   std::uint64_t free_ = 0;
   std::uint64_t free_groups_ = 0;
   std::uint64_t first_not_full_ = 0;  // no group below has a free page

@@ -19,6 +19,7 @@ using test::Image;
 using test::kChunkBytes;
 using test::kChunkPages;
 using test::LinearWorld;
+using test::NobodysHolder;
 using test::RamView;
 
 constexpr std::uint64_t kPage = kPageSize;
@@ -26,12 +27,6 @@ using Single = test::ChunkWorldOf<ChunkProfile::single>;
 using Raid0 = test::ChunkWorldOf<ChunkProfile::raid0>;
 
 Errno error_of(const Result<void>& result) { return result.ok() ? Errno{} : result.error(); }
-
-class NobodysHolder final : public Holder {
- public:
-  Result<void> pre_remove(Attachment&) override { return {}; }
-  Result<void> failure(Attachment&, ByteRange) override { return {}; }
-};
 
 TEST(ChunkMkfs, NamesItsErrors) {
   // No device, five, the same twice, held; options; too small; full, broken, dead.

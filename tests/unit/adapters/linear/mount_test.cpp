@@ -18,6 +18,7 @@ using test::ImageMaker;
 using test::LinearWorld;
 using test::made_extent;
 using test::MadeFile;
+using test::NobodysHolder;
 using test::use_image;
 
 constexpr std::uint64_t kPage = kPageSize;
@@ -27,12 +28,6 @@ Errno mount_error(Image image) {
   LinearWorld world(std::move(image));
   return error_of(world.try_mount());
 }
-
-class NobodysHolder final : public Holder {
- public:
-  Result<void> pre_remove(Attachment&) override { return {}; }
-  Result<void> failure(Attachment&, ByteRange) override { return {}; }
-};
 
 // A device of any size that has no memory.
 class EmptyDevice final : public Device {

@@ -14,6 +14,7 @@ using namespace literals;
 using test::bytes;
 using test::Image;
 using test::LinearWorld;
+using test::NobodysHolder;
 using test::RamView;
 using test::RealtimeWorld;
 
@@ -30,12 +31,6 @@ Image made_image(std::uint64_t bytes) {
   world.mkfs();
   return world.image();
 }
-
-class NobodysHolder final : public Holder {
- public:
-  Result<void> pre_remove(Attachment&) override { return {}; }
-  Result<void> failure(Attachment&, ByteRange) override { return {}; }
-};
 
 TEST(RealtimeMkfs, NamesItsErrors) {
   // Too small, too many files, the same device twice, held, full, broken, dead; each of the devices.
