@@ -37,11 +37,9 @@ std::string contents_of(const std::filesystem::path& path) {
   }
   std::string text;
   std::vector<char> piece(std::size_t{1} << 16);
-  std::size_t got = 0;
-  do {
-    got = std::fread(piece.data(), 1, piece.size(), file.get());
-    text.append(piece.data(), got);
-  } while (got == piece.size());
+  while (std::feof(file.get()) == 0 && std::ferror(file.get()) == 0) {
+    text.append(piece.data(), std::fread(piece.data(), 1, piece.size(), file.get()));
+  }
   if (std::ferror(file.get()) != 0) {
     throw BadDocument(host_error());
   }
