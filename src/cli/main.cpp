@@ -50,6 +50,8 @@ int main(int argc, char** argv) {
                              "the output of `daxsim matrix --json -v`, instead of asking now (a few seconds)");
   report_command->add_option("--bench", report.bench,
                              "what `bench_designs --benchmark_out=FILE --benchmark_out_format=json` wrote");
+  report_command->add_option("--plots", report.plots,
+                             "also write the plots of --bench into this folder: ADAPTER.svg, one for each");
   report_command->footer("Example: daxsim report -o designs.html && xdg-open designs.html");
 
   try {

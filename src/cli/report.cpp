@@ -121,6 +121,16 @@ int report(const ReportOptions& options) {
     return 2;
   }
   fmt::print("{}\n", options.out.string());
+  if (options.plots.empty()) {
+    return 0;
+  }
+  for (const auto& file : plot_files(matrix, measured)) {
+    const std::filesystem::path path = options.plots / (file.first + ".svg");
+    if (!with_file(path, "", [&] { write(path, file.second); })) {
+      return 2;
+    }
+    fmt::print("{}\n", path.string());
+  }
   return 0;
 }
 

@@ -115,18 +115,42 @@ double median(std::vector<double> values) {
 
 // --- drawing ---
 
+// As in the table, then what the table does not have.
+std::vector<std::string> designs_of(const MatrixPage& matrix, const std::vector<Measured>& measured) {
+  std::set<std::string> left;
+  std::ranges::transform(measured, std::inserter(left, left.end()), &Measured::design);
+  std::vector<std::string> designs;
+  for (const MatrixPage::Row& row : matrix.rows) {
+    if (left.erase(row.design) != 0) {
+      designs.push_back(row.design);
+    }
+  }
+  designs.insert(designs.end(), left.begin(), left.end());
+  return designs;
+}
+
 class Page {
  public:
-  Page(const MatrixPage& matrix, const std::vector<Measured>& measured) : matrix_(matrix), measured_(measured) {}
+  Page(const MatrixPage& matrix, const std::vector<Measured>& measured)
+      : matrix_(matrix), measured_(measured), designs_(designs_of(matrix, measured)) {}
 
   std::string draw() {
     head();
     table();
     questions();
-    plots();
+    costs();
     timelines();
     put("</main></body></html>\n");
     return std::move(html_);
+  }
+  // By adapter.
+  std::map<std::string, std::string> draw_plots() {
+    std::map<std::string, std::string> files;
+    for (const std::string& adapter : adapters()) {
+      plot_file(adapter);
+      files[adapter] = std::exchange(html_, {});
+    }
+    return files;
   }
 
  private:
@@ -139,10 +163,15 @@ class Page {
   void table();
   void table_cell(std::size_t row, std::size_t column);
   void questions();
-  void plots();
-  void plots_of(const std::string& adapter);
+  void costs();
+  void plot_file(const std::string& adapter);
   void timelines();
   void timeline(const MatrixPage::Cell& cell);
+
+  void colours();
+  [[nodiscard]] std::set<std::string> adapters() const;
+  // For each cost one over dirty pages and one over fragmentation.
+  [[nodiscard]] std::vector<lab::Plot> plots_of(const std::string& adapter) const;
 
   static bool is_bad(const MatrixPage::Cell& cell) { return cell.verdict == Verdict::harm || !cell.as_expected; }
   static std::string id_of(std::size_t row, std::size_t column) { return fmt::format("cell-{}-{}", row, column); }
@@ -153,11 +182,12 @@ class Page {
 
   const MatrixPage& matrix_;
   const std::vector<Measured>& measured_;
-  std::vector<std::string> designs_;  // of the plots, in the order of their colours
+  const std::vector<std::string> designs_;  // of the plots, in the order of their colours
   std::string html_;
 };
 
-constexpr std::string_view kStyle = R"css(
+// Of pages, and of plots that are files of their own.
+constexpr std::string_view kPlotStyle = R"css(
 :root { color-scheme: light dark; --text: #1d2126; --quiet: #5b6570; --back: #ffffff; --line: #d5dae0; --event: #f4f6f8;
   --holds: #d9f0de; --refused: #fbeec2; --harm: #f8d2cf; --harm-text: #8c1710;
   --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #8a6d00; --c5: #111111; --c6: #56b4e9; --c7: #7a3fb5; --c8: #888888; }
@@ -165,6 +195,12 @@ constexpr std::string_view kStyle = R"css(
   :root { --text: #e6e9ec; --quiet: #9aa5b1; --back: #16191d; --line: #3a424b; --event: #20252b;
     --holds: #1d3d26; --refused: #4a3d10; --harm: #58201c; --harm-text: #ffb4ad;
     --c0: #4aa8e0; --c1: #ff8a3d; --c2: #35c79b; --c3: #e6a0c8; --c4: #e0c030; --c5: #ffffff; --c6: #9ad6f7; --c7: #b98be8; --c8: #aaaaaa; } }
+)css"
+                                        R"css(svg text { font: 10px system-ui, sans-serif; fill: var(--quiet); }
+svg .title { font-size: 11px; fill: var(--text); }
+svg .grid { stroke: var(--line); } svg polyline { fill: none; stroke-width: 1.5; }
+)css";
+constexpr std::string_view kStyle = R"css(
 body { margin: 0; font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); }
 main { max-width: 1400px; margin: 0 auto; padding: 1.5rem; }
 .wide { overflow-x: auto; }
@@ -175,8 +211,6 @@ td.holds { background: var(--holds); } td.refused { background: var(--refused); 
 td.harm { background: var(--harm); } td.harm, td.harm a { color: var(--harm-text); font-weight: 600; }
 a { color: inherit; } .quiet { color: var(--quiet); }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } .plots svg { width: 320px; }
-svg text { font: 10px system-ui, sans-serif; fill: var(--quiet); } svg .title { font-size: 11px; fill: var(--text); }
-svg .grid { stroke: var(--line); } svg polyline { fill: none; stroke-width: 1.5; }
 .legend span { margin-right: 1.2em; white-space: nowrap; } .legend i { display: inline-block; width: 1.2em; height: .3em; margin-right: .4em; vertical-align: middle; }
 .timeline { table-layout: fixed; width: 100%; } .timeline th { font-weight: 600; }
 .timeline td { border-top: 0; border-bottom: 0; padding: .1em .5em; overflow-wrap: anywhere; }
@@ -185,16 +219,20 @@ svg .grid { stroke: var(--line); } svg polyline { fill: none; stroke-width: 1.5;
 )css";
 constexpr std::size_t kColours = 9;
 
-void Page::head() {
-  put("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-      "<title>daxsim: index designs</title>\n<style>{}",
-      kStyle);
+void Page::colours() {
   for (std::size_t colour = 0; colour < kColours; ++colour) {
     put("svg .s{0} polyline {{ stroke: var(--c{0}); }} svg .s{0} circle, .legend .s{0} {{ fill: var(--c{0}); "
         "background: var(--c{0}); }}\n",
         colour);
   }
+}
+
+void Page::head() {
+  put("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+      "<title>daxsim: index designs</title>\n<style>{}{}",
+      kPlotStyle, kStyle);
+  colours();
   put("</style></head>\n<body><main><h1>Index designs</h1>\n"
       "<p>One word per page of a file must lead a flush back to the memory that was stored to. Each row is a\n"
       "design of that word, each column a question: a machine of its own, something that happens to it, a power\n"
@@ -294,23 +332,16 @@ std::string extent_text(std::uint64_t pages) {
   return pages == 0 ? std::string("one extent") : fmt::format("{} KiB", pages * 4);
 }
 
-void Page::plots() {
+std::set<std::string> Page::adapters() const {
+  std::set<std::string> names;
+  std::ranges::transform(measured_, std::inserter(names, names.end()), &Measured::adapter);
+  return names;
+}
+
+void Page::costs() {
   if (measured_.empty()) {
     return;
   }
-  std::set<std::string> adapters;
-  std::set<std::string> measured_designs;
-  for (const Measured& each : measured_) {
-    adapters.insert(each.adapter);
-    measured_designs.insert(each.design);
-  }
-  // As in the table, then what the table does not have.
-  for (const MatrixPage::Row& row : matrix_.rows) {
-    if (measured_designs.erase(row.design) != 0) {
-      designs_.push_back(row.design);
-    }
-  }
-  designs_.insert(designs_.end(), measured_designs.begin(), measured_designs.end());
   put("<h2>What it costs</h2>\n"
       "<p>Nanoseconds per page: <b>insert</b>, the first store to a page; <b>refault</b>, a store when the entry\n"
       "is there and the page-table entry is gone; <b>fsync</b> of a dirty page, without the flush itself;\n"
@@ -320,12 +351,45 @@ void Page::plots() {
     put("<span><i class=\"s{}\"></i>{}</span>", design % kColours, html_text(designs_[design]));
   }
   put("</p>\n");
-  for (const std::string& adapter : adapters) {
-    plots_of(adapter);
+  for (const std::string& adapter : adapters()) {
+    put("<h3>{}</h3>\n<div class=\"plots\">\n", html_text(adapter));
+    for (const lab::Plot& plot : plots_of(adapter)) {
+      put("{}", lab::svg(plot));
+    }
+    put("</div>\n");
   }
 }
 
-void Page::plots_of(const std::string& adapter) {
+void Page::plot_file(const std::string& adapter) {
+  constexpr int kAcross = 2;
+  constexpr int kWidth = 330;
+  constexpr int kHeight = 210;
+  constexpr int kLegend = 60;
+  constexpr int kNames = 5;  // of the legend, in one line
+  const std::vector<lab::Plot> plots = plots_of(adapter);
+  const int height = kLegend + kHeight * static_cast<int>((plots.size() + kAcross - 1) / kAcross);
+  put(R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}">)", kAcross * kWidth,
+      height);
+  put("\n<style>{}", kPlotStyle);
+  colours();
+  put(R"svg(</style><rect width="100%" height="100%" style="fill: var(--back)"/>)svg");
+  put(R"(<text x="4" y="14" class="title">{}</text>)", html_text(adapter));
+  for (std::size_t design = 0; design < designs_.size(); ++design) {
+    const auto place = static_cast<int>(design);
+    put(R"(<g class="s{}"><circle cx="{}" cy="{}" r="3"/></g><text x="{}" y="{}">{}</text>)", design % kColours,
+        10 + place % kNames * 130, 26 + place / kNames * 14, 18 + place % kNames * 130, 30 + place / kNames * 14,
+        html_text(designs_[design]));
+  }
+  for (std::size_t number = 0; number < plots.size(); ++number) {
+    const auto place = static_cast<int>(number);
+    put("\n"
+        R"(<svg x="{}" y="{}" width="320" height="200">{}</svg>)",
+        place % kAcross * kWidth, kLegend + place / kAcross * kHeight, lab::svg(plots[number]));
+  }
+  put("</svg>\n");
+}
+
+std::vector<lab::Plot> Page::plots_of(const std::string& adapter) const {
   std::set<std::uint64_t> sizes;
   std::set<std::uint64_t> extents;
   for (const Measured& each : measured_) {
@@ -343,7 +407,7 @@ void Page::plots_of(const std::string& adapter) {
         extents, [&](std::uint64_t extent) { return find("pfn", adapter, pages, extent_of(extent)) != nullptr; });
     most = all ? pages : most;
   }
-  put("<h3>{}</h3>\n<div class=\"plots\">\n", html_text(adapter));
+  std::vector<lab::Plot> plots;
   for (const char* const cost : kCosts) {
     lab::Plot by_pages{.title = fmt::format("{}, by dirty pages ({})", cost, extent_text(longest)),
                        .unit = "ns",
@@ -369,9 +433,10 @@ void Page::plots_of(const std::string& adapter) {
       by_pages.series.push_back(std::move(over_pages));
       by_extent.series.push_back(std::move(over_extents));
     }
-    put("{}{}", lab::svg(by_pages), lab::svg(by_extent));
+    plots.push_back(std::move(by_pages));
+    plots.push_back(std::move(by_extent));
   }
-  put("</div>\n");
+  return plots;
 }
 
 // --- timelines ---
@@ -528,6 +593,10 @@ std::vector<Measured> read_bench(const nlohmann::ordered_json& document) {
 
 std::string report_page(const MatrixPage& matrix, const std::vector<Measured>& measured) {
   return Page(matrix, measured).draw();
+}
+
+std::map<std::string, std::string> plot_files(const MatrixPage& matrix, const std::vector<Measured>& measured) {
+  return Page(matrix, measured).draw_plots();
 }
 
 }  // namespace daxsim::cli

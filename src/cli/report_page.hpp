@@ -60,5 +60,7 @@ struct Measured {
 std::vector<Measured> read_bench(const nlohmann::ordered_json& document);
 
 std::string report_page(const MatrixPage& matrix, const std::vector<Measured>& measured);
+// The plots alone: by adapter one SVG document, which needs nothing else.
+std::map<std::string, std::string> plot_files(const MatrixPage& matrix, const std::vector<Measured>& measured);
 
 }  // namespace daxsim::cli

@@ -98,6 +98,15 @@ if(NOT count EQUAL 8)
   message(SEND_ERROR "${count} plots, not 8")
 endif()
 
+# The plots alone.
+says(0 "l.svg" --matrix matrix.json --bench bench.json -o files.html --plots .)
+file(READ "${FOLDER}/l.svg" plots)
+string(REPLACE ";" "," plots "${plots}")
+has("${plots}" "xmlns=\"http://www.w3.org/2000/svg\"")
+has("${plots}" "<title>pfn: 120.0 ns</title>")
+has("${plots}" ">&lt,d&gt,</text>")
+has_not("${plots}" "<d>")
+
 # --- what is wrong with files ---
 
 file(WRITE "${FOLDER}/garbage.json" "{\"schema\": ")
@@ -128,6 +137,7 @@ says(2 "'fsync_ns' not found" --bench no_counter.json)
 says(2 "\"1k\" in the name" --bench no_number.json)
 says(2 "No space left" --matrix matrix.json -o /dev/full)
 says(2 "No such file or directory" --matrix matrix.json -o no/such/folder.html)
+says(2 "nowhere/l.svg: No such file" --matrix matrix.json --bench bench.json -o files.html --plots nowhere)
 says(2 "--bogus" --bogus)
 says(0 "nothing from the net" --help)
 if(EXISTS "${FOLDER}/daxsim-report.html")
