@@ -26,7 +26,9 @@ class ExtentInode::Move final : public dax::BlockMover {
   // Errors: Errno::eagain (a fault has made some of the blocks written since the plan), and those of the devices.
   Result<void> copy() noexcept override {
     FileSystem& fs = inode_.file_system_;
-    DAXSIM_TRY_VOID(inode_.empty_cache(plan_.pages));
+    if (!fs.volumes()[fs.chunks().place(plan_.from).first.volume]->is_direct()) {
+      DAXSIM_TRY_VOID(inode_.empty_cache(plan_.pages));
+    }
     {
       const MutexLock guard(fs.allocation_lock());
       const Extent* const extent = inode_.file_.extents.find(plan_.pages.first.value);

@@ -119,7 +119,7 @@ class ExtentInode final : public Inode {
   Result<Plan> plan_move(PageRange pages, std::optional<std::uint32_t> group) noexcept
       DAXSIM_EXCLUDES(file_system_.allocation_lock());
   Result<std::uint64_t> move_blocks(PageRange pages, std::optional<std::uint32_t> group);
-  // Writes back what the page cache has of pages whose blocks move, and lets go of it. Errors: those of
+  // Writes back what the page cache has of its pages whose blocks move, and lets go of it. Errors: those of
   // FilePages::writeback_range. Context: invalidate_lock held exclusively.
   Result<void> empty_cache(PageRange pages) noexcept;
   // One change of several records, in one commit or none. Errors: Errno::eio, Errno::enomem (of the first record only:

@@ -143,9 +143,6 @@ Result<void> ExtentInode::forget_pages(PageRange pages, EvenCows even_cows) {
 }
 
 Result<void> ExtentInode::empty_cache(PageRange pages) noexcept {
-  if (!cached_) {
-    return {};
-  }
   DAXSIM_TRY_VOID(cached_->writeback_range(bytes_of(pages)));
   cached_->truncate_pages(pages, EvenCows::no);
   return {};
