@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <optional>
 #include <span>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "daxsim/adapters/tiered.hpp"
 #include "daxsim/machine/machine.hpp"
@@ -295,6 +298,47 @@ TEST_F(Tiered, MigrationNamesItsErrors) {
   static_cast<void>(other.fallocate(Fallocate::allocate, {0, 8_MiB}).ok());
   EXPECT_EQ(error_of(TieredFs::promote(inode(), {{4}, 4})), Errno::enospc);
   EXPECT_EQ(content(), std::string(2 * kHalf, '\0'));
+}
+
+TEST_F(Tiered, NoStoreOfARunningProgramIsLost) {
+  // Two threads store while the pages go up and down and are synced: nothing is lost, nothing tears, and fsync keeps its word.
+  constexpr std::uint64_t kPages = 2 * kHalf / kPageSize;
+  constexpr std::uint64_t kThreads = 2;
+  const auto word = [this](std::uint64_t page) -> volatile std::uint64_t& {
+    return *reinterpret_cast<volatile std::uint64_t*>(map->data() + page * kPageSize);
+  };
+  std::atomic<bool> stop{false};
+  std::array<std::uint64_t, kPages> stored{};
+  {
+    std::vector<std::thread> threads;
+    for (std::uint64_t thread = 0; thread < kThreads; ++thread) {
+      threads.emplace_back([&, thread] {
+        for (std::uint64_t value = 1; !stop; ++value) {
+          for (std::uint64_t page = thread; page < kPages; page += kThreads) {
+            EXPECT_EQ(word(page), stored[page]);
+            word(page) = value;
+            stored[page] = value;
+          }
+        }
+      });
+    }
+    for (std::uint64_t round = 0; round < 24; ++round) {
+      const PageRange pages{{round % 5}, 1 + round % 4};
+      EXPECT_EQ(error_of(round % 2 == 0 ? TieredFs::demote(inode(), pages) : TieredFs::promote(inode(), pages)),
+                std::nullopt);
+      EXPECT_EQ(error_of(file->fsync()), std::nullopt);
+    }
+    stop = true;
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+  }
+  must(file->fsync());
+  EXPECT_TRUE(machine.findings().empty());
+  power_cycle();
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    EXPECT_EQ(word(page), stored[page]) << page;
+  }
 }
 
 TEST_F(Tiered, AnOrderlyEndWritesBothPartsBack) {
