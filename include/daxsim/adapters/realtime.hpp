@@ -26,6 +26,8 @@ struct RealtimeFsOptions {
   // Most files that can exist at once, 1 to RealtimeFs::kMaxFiles; 0: one for every 64 KiB of the data device, at least
   // 16, at most 65536.
   std::uint32_t files = 0;
+  // Whether files on the same device may share blocks.
+  Reflink reflink = Reflink::no;
 };
 
 enum class Realtime : std::uint8_t { no, yes };

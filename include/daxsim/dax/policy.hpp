@@ -43,6 +43,7 @@ enum class Step : std::uint8_t {
   invalidate_only_new_blocks,   // by write(2), not the whole file (B9)
   invalidate_after_allocation,  // and not before it (B10)
   hold_device_in_copy,          // while bytes are copied from its memory (B20)
+  clear_dirty_before_copy,      // of entries whose blocks write(2) replaces, so that they can be invalidated (B23)
   // Blocks that leave a file.
   wait_for_pins,               // of their pages (B17)
   unmap_before_free,           // their pages; without it their entries stay as well (B33)

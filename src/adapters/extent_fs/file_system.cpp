@@ -32,7 +32,7 @@ Result<void> FileSystem::make(Volumes volumes, const Kind& kind, const MakeOptio
   if (std::ranges::count(blocks, 0) != kMaxVolumes - std::ssize(volumes)) {
     return Errno::einval;
   }
-  DAXSIM_TRY(const Geometry geometry, Geometry::make(blocks, options.files, kind.map));
+  DAXSIM_TRY(const Geometry geometry, Geometry::make(blocks, options.files, kind.map, options.reflink));
   DAXSIM_TRY(const ChunkMap chunks, kind.map == MapOfChunks::stored
                                         ? ChunkMap::plan(geometry, options.profile, options.stripe_pages)
                                         : Result<ChunkMap>(ChunkMap::of_volumes(geometry)));
@@ -82,6 +82,7 @@ Result<void> FileSystem::load() {
   const MutexLock guard(allocation_lock_);
   DAXSIM_TRY(journal_, Journal::load(volumes_, kind_, context_.system.arena));
   chunks_ = &journal_->chunks();
+  reflink_ = journal_->reflink();
   DAXSIM_TRY_VOID(journal_->release_orphans());
   // Whatever a crash left behind the end of the log is out of the way now, and both slots are good again.
   return journal_->checkpoint();

@@ -44,6 +44,7 @@ class FileSystem final : public SuperBlock, private Holder {
  public:
   struct MakeOptions {
     std::uint32_t files = 0;
+    Reflink reflink = Reflink::no;
     // Where the map is stored.
     Profile profile = Profile::single;
     std::uint64_t stripe_pages = 0;
@@ -72,6 +73,7 @@ class FileSystem final : public SuperBlock, private Holder {
   [[nodiscard]] Volumes volumes() const noexcept { return volumes_; }
   [[nodiscard]] const Kind& kind() const noexcept { return kind_; }
   [[nodiscard]] const ChunkMap& chunks() const noexcept { return *chunks_; }
+  [[nodiscard]] Reflink reflink() const noexcept { return reflink_; }
   [[nodiscard]] Attachment* bdev() const noexcept override { return volumes_[0]; }
   [[nodiscard]] Mutex& allocation_lock() noexcept DAXSIM_RETURN_CAPABILITY(allocation_lock_) {
     return allocation_lock_;
@@ -139,6 +141,7 @@ class FileSystem final : public SuperBlock, private Holder {
   const std::vector<Attachment*> volumes_;
   const Kind kind_;
   const ChunkMap* chunks_ = nullptr;  // the journal's, from load() on
+  Reflink reflink_ = Reflink::no;     // of this file system
   std::atomic<bool> unmounted_{false};
   Mutex name_space_{LockRank::name_space};
   std::map<std::uint32_t, std::shared_ptr<Inode>> in_core_ DAXSIM_GUARDED_BY(name_space_);

@@ -9,14 +9,16 @@
 DAXSIM_BEGIN
 namespace {
 
-constexpr extent_fs::Kind kKind{.magic = 0x31454d4954525844};  // "DXRTIME1"
+constexpr extent_fs::Kind kKind{.magic = 0x31454d4954525844,  // "DXRTIME1"
+                                .reflink = Reflink::yes};
 
 static_assert(RealtimeFs::kMaxFiles == extent_fs::kMaxFiles && RealtimeFs::kMaxFileSize == extent_fs::kMaxFileSize);
 
 }  // namespace
 
 Result<void> RealtimeFs::mkfs(Attachment& data, Attachment& realtime, const Options& options) {
-  return extent_fs::FileSystem::make(std::array{&data, &realtime}, kKind, {.files = options.files});
+  return extent_fs::FileSystem::make(std::array{&data, &realtime}, kKind,
+                                     {.files = options.files, .reflink = options.reflink});
 }
 
 Result<std::shared_ptr<SuperBlock>> RealtimeFs::mount(const dax::Context& context, Attachment& data,
