@@ -101,6 +101,7 @@ Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) no
       const std::uint64_t most = answer.pages.pages;
       answer = look_up_locked(pages.first, most);
       answer.is_new = true;
+      answer.written_elsewhere = false;  // nothing is there yet
     }
   }
   return dax::generic_direct_access(answer);
