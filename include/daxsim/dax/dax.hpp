@@ -148,6 +148,9 @@ void evict(const Context& context, Inode& inode) noexcept;
 // The clean orderly end of a file system whose device is about to go: freeze, sync, shut down, revoke all mappings and
 // entries of all files, thaw. Errors: those of SuperBlock::sync; the rest is done all the same.
 Result<void> orderly_teardown(const Context& context, SuperBlock& super_block);
+// Some pages of one file, when the file system has been shut down: unmapped and forgotten, dirty or not. Context: takes
+// invalidate_lock exclusively.
+void revoke_pages(const Context& context, Inode& inode, PageRange pages) noexcept;
 // The device is gone already: shut down with `reason`, revoke all mappings and entries of all files. Never waits for the
 // device.
 void surprise_teardown(const Context& context, SuperBlock& super_block, Errno reason);

@@ -34,8 +34,9 @@ namespace eras {
 // B9 was XFS's alone. (Before 6.0 nobody was told of a removal at all; no era here skips Step::notify_holder, since that
 // may end the whole program.)
 inline constexpr Policy kUntil6_7 = Policy{}.without(Step::announce_removal);
-// 6.0 brought copy-on-write.
-inline constexpr Policy kUntil6_3 = kUntil6_7.without(Step::clear_dirty_before_copy);
+// 6.0 brought copy-on-write, and holders that look up who is behind the memory that failed.
+inline constexpr Policy kUntil6_3 =
+    kUntil6_7.without(Step::clear_dirty_before_copy).without(Step::end_failure_before_next_byte);
 inline constexpr Policy kUntil5_1 = Policy{}.without(Step::write_protect_small_pages).without(Step::probe_last_page);
 inline constexpr Policy kUntil4_17 = kUntil5_1.without(Step::wait_for_pins);
 inline constexpr Policy kUntil4_14 = kUntil4_17.without(Step::commit_before_mapping);

@@ -49,8 +49,9 @@ enum class Step : std::uint8_t {
   unmap_before_free,           // their pages; without it their entries stay as well (B33)
   delete_entries_before_free,  // theirs (B35)
   // Devices.
-  probe_last_page,   // is there memory at the end of the device? asked at mount (B27)
-  announce_removal,  // as one, not as memory that failed (B25)
+  probe_last_page,               // is there memory at the end of the device? asked at mount (B27)
+  announce_removal,              // as one, not as memory that failed (B25)
+  end_failure_before_next_byte,  // the byte behind the memory that failed did not (B24)
   // Of a relocation (dax::relocate), in their order. Allowing faults again is no step to leave out: all that comes of it
   // is a program that waits for ever.
   relocate_block_faults,

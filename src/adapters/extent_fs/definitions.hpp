@@ -30,6 +30,7 @@
 #include "daxsim/base/units.hpp"
 #include "daxsim/device/attachment.hpp"
 #include "daxsim/vfs/inode.hpp"
+#include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
 namespace extent_fs {
@@ -64,6 +65,7 @@ struct Kind {
   std::uint64_t magic = 0;  // of the super record
   MapOfChunks map = MapOfChunks::one_for_each_volume;
   Reflink reflink = Reflink::no;  // whether mkfs may be told so
+  WhenRemoved when_removed = WhenRemoved::end_all;
   bool writes_elsewhere = false;  // write(2) never overwrites
 };
 

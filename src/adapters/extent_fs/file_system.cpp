@@ -468,12 +468,5 @@ void FileSystem::closed(std::uint32_t ino) noexcept {
   }
 }
 
-Result<void> FileSystem::pre_remove(Attachment&) { return dax::orderly_teardown(context_, *this); }
-
-Result<void> FileSystem::failure(Attachment&, ByteRange) {
-  dax::surprise_teardown(context_, *this, Errno::eio);
-  return {};
-}
-
 }  // namespace extent_fs
 DAXSIM_END

@@ -110,6 +110,12 @@ class FileSystem final : public SuperBlock, private Holder {
   void release_devices() noexcept;
   Result<void> pre_remove(Attachment& device) override;
   Result<void> failure(Attachment& device, ByteRange bytes) override;
+  // Calls `visit(Inode&, PageRange)` for the pages of files in core that are on these pages of the device: the reverse
+  // map, made when it is asked for.
+  template <class Visit>
+  void for_each_owner(const Attachment& device, PageRange device_pages, Visit visit);
+  void revoke_files_on(const Attachment& device);
+  [[nodiscard]] bool is_metadata(const Attachment& device, PageRange pages) const noexcept;
 
   enum class InCore : std::uint8_t { no, yes };
   std::shared_ptr<Inode> keep_in_core(std::uint32_t ino) DAXSIM_REQUIRES(name_space_);

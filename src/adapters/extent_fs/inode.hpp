@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "adapters/extent_fs/file_system.hpp"
 #include "adapters/extent_fs/metadata.hpp"
@@ -56,6 +57,8 @@ class ExtentInode final : public Inode {
   // Compares the copies of what is written, and makes the second like the first where they differ.
   // Errors: Errno::eio, Errno::eshutdown, Errno::enospc, Errno::enomem.
   Result<void> scrub(ScrubReport& report);
+  // Which pages are on these pages of the device.
+  std::vector<PageRange> pages_on(const Attachment& device, PageRange device_pages);
 
  private:
   // What `page` is now; the answer's pages are [page, page + most) at most.
