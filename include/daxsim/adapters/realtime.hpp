@@ -74,12 +74,13 @@ inline constexpr XfsTraits with_rmap{.when_removed = WhenRemoved::end_owners};
 }  // namespace xfs_traits
 
 // A RealtimeFs like that: machine.mkfs<Xfs<xfs_traits::with_rmap>>(data, realtime).
-// Errors: those of RealtimeFs.
 template <const XfsTraits& kTraits>
 struct Xfs {
+  // Errors: any that RealtimeFs::mkfs answers.
   static Result<void> mkfs(Attachment& data, Attachment& realtime) {
     return RealtimeFs::mkfs(data, realtime, {.reflink = kTraits.reflink});
   }
+  // Errors: any that RealtimeFs::mount answers.
   static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data,
                                                    Attachment& realtime) {
     return RealtimeFs::mount(context, data, realtime, kTraits.when_removed);

@@ -79,7 +79,7 @@ Result<std::uint64_t> write(const Context& context, Inode& inode, std::uint64_t 
 Result<void> zero_range(const Context& context, Inode& inode, ByteRange bytes);
 
 // dax_file_unshare: the file gets blocks of its own for those of `pages` that it shares, with the same contents. Call with
-// invalidate_lock held exclusively. Errors: as read, Errno::enospc, Errno::ehwpoison.
+// invalidate_lock held exclusively. Errors: Errno::enospc, and any that the file system or its devices answer.
 Result<void> unshare_range(const Context& context, Inode& inode, PageRange pages)
     DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
 

@@ -108,14 +108,14 @@ class Inode : public std::enable_shared_from_this<Inode> {
     return Errno::estale;
   }
   // Copy-on-write (iomap_begin with a source, iomap_end): new blocks for `pages`, or the first of them, whose own blocks
-  // must not be stored to. What the new ones hold is undefined. The file keeps its own until end_copy, which follows in any
-  // case. Errors: Errno::enospc, Errno::enomem, Errno::enxio (dead device), Errno::ehwpoison (known media error),
-  // Errno::eopnotsupp (the file system does not copy). Context: fault path; nobody else copies these pages meanwhile:
-  // their entry's lock, or invalidate_lock exclusively, held.
+  // must not be stored to. What the new ones hold is undefined. The file keeps its own until end_copy, which follows in
+  // any case. Errors: Errno::enospc, Errno::eopnotsupp (the file system does not copy), and any that its devices answer.
+  // Context: fault path; nobody else copies these pages meanwhile: their entry's lock, or invalidate_lock exclusively,
+  // held.
   virtual Result<FileExtent> begin_copy(PageRange /*pages*/) noexcept { return Errno::eopnotsupp; }
-  // Copied::yes: from now on the file has the new blocks, whose contents have been written past the cache (Attachment::
-  // write), and its own are free or others'. Copied::no: the new ones are free again, and there is no error.
-  // Errors: Errno::enospc, Errno::enomem (the file keeps its own). Context: as begin_copy.
+  // Copied::yes: from now on the file has the new blocks, whose contents have been written past the cache, and its own are
+  // free or others'. Copied::no: the new ones are free again. Errors: any that its devices or its metadata answer; the
+  // file keeps its own then. Context: as begin_copy.
   virtual Result<void> end_copy(const FileExtent& /*copy*/, Copied /*copied*/) noexcept { return Errno::eopnotsupp; }
   // Write-back has flushed these pages, which are one entry's: nobody can store to them until this returns. A file system
   // that keeps copies makes them here. Errors: Errno::eio (a copy failed), Errno::enospc, Errno::enomem.
