@@ -91,6 +91,10 @@ void SharedMutex::lock_shared_counted() noexcept {
 
 void SharedMutex::lock() noexcept {
   lock_order::acquiring(rank_);
+  lock_checked();
+}
+
+void SharedMutex::lock_checked() noexcept {
   writers_.lock();
   std::uint32_t seen = state_.fetch_or(kWriter, std::memory_order_seq_cst) | kWriter;
   if (place_ != thread_record::kNeverFree) {
@@ -113,6 +117,22 @@ void SharedMutex::unlock() noexcept {
   state_.notify_all();
   writers_.unlock();
   lock_order::released(rank_);
+}
+
+ExclusiveLocks::ExclusiveLocks(SharedMutex& one, SharedMutex& other) noexcept DAXSIM_NO_THREAD_SAFETY_ANALYSIS
+    : one_(&one < &other ? one : other),
+      other_(&one < &other ? other : one) {
+  one_.lock();
+  if (&one_ != &other_) {
+    other_.lock_checked();
+  }
+}
+
+ExclusiveLocks::~ExclusiveLocks() DAXSIM_NO_THREAD_SAFETY_ANALYSIS {
+  if (&one_ != &other_) {
+    other_.unlock();
+  }
+  one_.unlock();
 }
 
 thread_record::Place* Gate::Reader::other_place() noexcept {

@@ -128,10 +128,18 @@ void EntryLock::mark_dirty() noexcept {
   set_dirty_mark();
 }
 
+void EntryLock::mark_copied() noexcept {
+  const MutexLock guard(cursor_.lock());
+  [[maybe_unused]] const Result<void> stored = cursor_.store(entry_.with_lock());
+  assert(stored.ok() && "replacing a word needs no memory");
+  set_dirty_mark();
+  cursor_.set_mark(Mark::towrite);
+}
+
 void EntryLock::set_dirty_mark() noexcept { made_dirty_ |= cursor_.set_mark(Mark::dirty); }
 
 void EntryLock::release() noexcept {
-  const bool deletes = !keep_ && found_.is_null();
+  const bool deletes = forget_ || (!keep_ && found_.is_null());
   const Entry before = entry_;
   {
     const MutexLock guard(cursor_.lock());

@@ -80,6 +80,10 @@ class EntryLock {
   // For those who did not know when they grabbed it.
   void mark_dirty() noexcept;
   void keep() noexcept { keep_ = true; }
+  // Other storage than a write-back that has just begun looks for: DIRTY and TOWRITE (F3 row 22).
+  void mark_copied() noexcept;
+  // Lets go by deleting it: nobody maps its pages, and what was stored to them is flushed.
+  void forget() noexcept { forget_ = true; }
 
  private:
   void break_up(Entry huge) noexcept;
@@ -95,6 +99,7 @@ class EntryLock {
   bool held_ = false;
   bool keep_ = false;
   bool made_dirty_ = false;
+  bool forget_ = false;
 };
 
 }  // namespace dax

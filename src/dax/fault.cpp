@@ -5,16 +5,19 @@
 //   pte_fault        one page          pmd_fault        512 pages, or fallback
 //   copy_for_private                   install_hole     the shared zero page
 //   insert_and_install                 storage: the entry, the DIRTY mark, then the page table, all under the entry's lock
+//   copy_and_install                   the same where a store wants other blocks
 //   finish_sync_fault                  after the commit
 //
 // Every early return before EntryLock::keep() leaves the index as the fault found it.
 #include <array>
 #include <optional>
 
+#include "dax/copy_on_write.hpp"
 #include "dax/costs.hpp"
 #include "dax/direct_access.hpp"
 #include "dax/entry.hpp"
 #include "dax/trace.hpp"
+#include "dax/writeback.hpp"
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
 
@@ -101,12 +104,25 @@ FaultOutcome install_hole(Fault& fault, EntryLock& lock, const FileExtent& exten
   return outcome;
 }
 
+// Errors: those of IndexDesign::encode, Errno::eoverflow (there is no room for it).
+Result<std::uint64_t> payload_of(const Fault& fault, const FileExtent& extent) noexcept {
+  DAXSIM_TRY(const std::uint64_t payload, fault.context.design.encode(extent));
+  if (payload > fault.context.layout.max_payload()) {
+    return Errno::eoverflow;
+  }
+  return payload;
+}
+
+bool commits_first(const Fault& fault, const FileExtent& extent) noexcept {
+  return fault.request.is_write() && fault.request.vma.flags().sync && extent.metadata_dirty &&
+         fault.context.policy.takes(Step::commit_before_mapping);
+}
+
 // dax_insert_entry, vmf_insert_mixed
 FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent& extent) noexcept {
   const FaultRequest& request = fault.request;
   const bool write = request.is_write();
-  const bool commit_first = write && request.vma.flags().sync && extent.metadata_dirty &&
-                            fault.context.policy.takes(Step::commit_before_mapping);
+  const bool commit_first = commits_first(fault, extent);
   const bool dirty = write ? !commit_first : fault.context.policy.read_fault == ReadFaultEntry::dirty;
 
   emit(EventType::dax_insert_entry, fault.inode, request,
@@ -115,9 +131,9 @@ FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent&
   const Entry before = lock.entry();
   // An entry of storage stays as it is, also when it is larger than the fault.
   if (!before.is_real()) {
-    const Result<std::uint64_t> payload = fault.context.design.encode(extent);
-    if (!payload.ok() || *payload > fault.context.layout.max_payload()) {
-      return FaultOutcome::from(payload.ok() ? Errno::eoverflow : payload.error());
+    const Result<std::uint64_t> payload = payload_of(fault, extent);
+    if (!payload.ok()) {
+      return FaultOutcome::from(payload.error());
     }
     if (before.is_zero() && fault.context.policy.takes(Step::unmap_zero_page_on_write)) {
       fault.inode.mapping().unmap_pages({fault.first(), before.pages()}, EvenCows::no);
@@ -147,6 +163,54 @@ FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent&
   return outcome;
 }
 
+// A huge entry of shared blocks is in the way of one page that gets another block. It goes, and the access faults again.
+FaultOutcome make_way(Fault& fault, EntryLock& lock) noexcept {
+  const Entry huge = lock.entry();
+  const PageRange pages{pmd_start(fault.first()), huge.pages()};
+  fault.inode.mapping().unmap_pages(pages, EvenCows::no);
+  Search search;
+  const Result<void> flushed = flush_entry(fault.context, fault.inode, pages, huge.payload(), search);
+  if (!flushed.ok()) {
+    return FaultOutcome::from(flushed.error());
+  }
+  lock.forget();
+  return FaultOutcome::nopage;
+}
+
+// F3 row 22. Whoever mapped the old blocks has lost them before they may be no longer the file's.
+FaultOutcome copy_and_install(Fault& fault, EntryLock& lock, const FileExtent& old) noexcept {
+  const FaultRequest& request = fault.request;
+  const Entry before = lock.entry();
+  if (before.is_real() && before.order() != request.order) {
+    return make_way(fault, lock);
+  }
+  CopyOnWrite copy(fault.context, fault.inode, old);
+  Result<void> done = copy.begin(fault.pages());
+  const FileExtent& blocks = copy.blocks();
+  if (request.order != 0 &&
+      (!done.ok() || blocks.pages.pages < kPagesPerPmd || blocks.memory.pfn.value % kPagesPerPmd != 0)) {
+    return FaultOutcome::fallback;
+  }
+  if (done.ok()) {
+    done = copy.copy({byte_of(fault.first()), fault.pages().pages << kPageShift});
+  }
+  const Result<std::uint64_t> payload = done.ok() ? payload_of(fault, blocks) : done.error();
+  if (!payload.ok()) {
+    return FaultOutcome::from(payload.error());
+  }
+  fault.inode.mapping().unmap_pages(fault.pages(), EvenCows::no);
+  if (done = copy.finish(); !done.ok()) {
+    return FaultOutcome::from(done.error());
+  }
+  lock.replace(Entry::real(*payload, request.order));
+  // The file has the new blocks, whatever comes now.
+  lock.keep();
+  if (!commits_first(fault, blocks)) {
+    lock.mark_copied();
+  }
+  return insert_and_install(fault, lock, blocks);
+}
+
 // A fault on a page of which the file system has said what it is.
 FaultOutcome finish_pte_fault(Fault& fault, EntryLock& lock, const FileExtent& extent) noexcept {
   if (fault.access() == Access::read && reads_as_zeros(extent)) {
@@ -154,6 +218,9 @@ FaultOutcome finish_pte_fault(Fault& fault, EntryLock& lock, const FileExtent& e
   }
   if (extent.kind != FileExtent::Kind::memory) {
     return FaultOutcome::sigbus;
+  }
+  if (extent.shared && fault.access() == Access::write) {
+    return copy_and_install(fault, lock, extent);
   }
   const FaultOutcome outcome = insert_and_install(fault, lock, extent);
   return extent.is_new && outcome != FaultOutcome::sigbus ? outcome | FaultOutcome::major : outcome;
@@ -258,7 +325,8 @@ FaultOutcome pmd_fault_locked(Fault& fault) noexcept {
   if (extent->kind != FileExtent::Kind::memory || extent->memory.pfn.value % kPagesPerPmd != 0) {
     return FaultOutcome::fallback;
   }
-  return insert_and_install(fault, lock, *extent);
+  return extent->shared && access == Access::write ? copy_and_install(fault, lock, *extent)
+                                                   : insert_and_install(fault, lock, *extent);
 }
 
 FaultOutcome pmd_fault(Fault& fault) noexcept {

@@ -38,7 +38,7 @@ bool find_pinned(const Context& context, Inode& inode, const StoredEntry& entry,
 
 // An entry that goes although part of it stays in the file: its other pages would be forgotten, and with them that they
 // are dirty.
-Result<void> save_straddling(const Context& context, Inode& inode, PageRange pages, Pgoff edge) noexcept {
+Result<void> save_at_edge(const Context& context, Inode& inode, PageRange pages, Pgoff edge) noexcept {
   const PageRange pmd{pmd_start(edge), kPagesPerPmd};
   if (pages.clip(pmd) == pmd) {
     return {};
@@ -55,6 +55,11 @@ Result<void> save_straddling(const Context& context, Inode& inode, PageRange pag
 }
 
 }  // namespace
+
+Result<void> save_straddling(const Context& context, Inode& inode, PageRange pages) noexcept {
+  DAXSIM_TRY_VOID(save_at_edge(context, inode, pages, pages.first));
+  return save_at_edge(context, inode, pages, last_of(pages));
+}
 
 // dax_layout_busy_page_range: the first page whose memory somebody pinned. Every entry is looked at while nobody owns
 // it, so a pin that was under way is either seen here, or finds the page unmapped and fails (F13/74).
@@ -104,6 +109,25 @@ Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages
   }
 }
 
+bool is_busy(const Context& context, Inode& inode, PageRange pages) noexcept {
+  inode.mapping().unmap_pages(kAllPages, EvenCows::no);
+  BusyPage busy;
+  return context.policy.takes(Step::wait_for_pins) && find_busy(context, inode, pages, &busy);
+}
+
+void clear_dirty(Inode& inode, PageRange pages) noexcept {
+  XCursor cursor(inode.mapping().pages(), pages.first);
+  const MutexLock guard(cursor.lock());
+  while (!cursor.find(last_of(pages)).is_null()) {
+    const Entry entry = find_unlocked(cursor, inode.mapping());
+    if (entry.is_value()) {
+      cursor.clear_mark(Mark::dirty);
+      cursor.clear_mark(Mark::towrite);
+    }
+    pass_on(inode.mapping(), cursor.index(), entry);
+  }
+}
+
 void delete_entries(const Context& context, Inode& inode, PageRange pages) noexcept {
   AddressSpace& mapping = inode.mapping();
   XCursor cursor(mapping.pages(), pages.first);
@@ -125,8 +149,7 @@ Result<void> truncate_pages(const Context& context, Inode& inode, PageRange page
   if (pages.empty() || !policy.takes(Step::unmap_before_free)) {
     return {};
   }
-  DAXSIM_TRY_VOID(save_straddling(context, inode, pages, pages.first));
-  DAXSIM_TRY_VOID(save_straddling(context, inode, pages, last_of(pages)));
+  DAXSIM_TRY_VOID(save_straddling(context, inode, pages));
   inode.mapping().unmap_pages(pages, even_cows);
   if (policy.takes(Step::delete_entries_before_free)) {
     delete_entries(context, inode, pages);

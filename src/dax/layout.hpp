@@ -18,6 +18,12 @@ struct BusyPage {
 };
 [[nodiscard]] bool find_busy(const Context& context, Inode& inode, PageRange pages, BusyPage* busy) noexcept;
 
+// Before entries in `pages` go: writes back those that reach beyond and are dirty. Errors: those of writeback_range.
+Result<void> save_straddling(const Context& context, Inode& inode, PageRange pages) noexcept;
+
+// Waits for each entry that overlaps `pages` and takes its marks.
+void clear_dirty(Inode& inode, PageRange pages) noexcept;
+
 // Waits for each entry that overlaps `pages` and deletes it, dirty or not.
 void delete_entries(const Context& context, Inode& inode, PageRange pages) noexcept;
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dax/copy_on_write.hpp"
 #include "dax/costs.hpp"
 #include "dax/direct_access.hpp"
 #include "dax/layout.hpp"
@@ -99,7 +100,9 @@ void invalidate_holes(const Context& context, Inode& inode, PageRange pages) {
   static_cast<void>(invalidated.ok());
 }
 
-// Where to write, allocated. What was mapped as a hole is taken away only after there is a block: a fault in between
+bool is_written_elsewhere(const FileExtent& extent) noexcept { return extent.shared || extent.written_elsewhere; }
+
+// Where to write, allocated, or blocks that must not be written to. What was mapped as a hole is taken away only after there is a block: a fault in between
 // would bring the hole back (B10).
 Result<Run> allocate_run(const Context& context, Inode& inode, std::uint64_t offset, std::uint64_t length) {
   const SharedLock thawed(inode.super_block().freeze_lock());
@@ -118,6 +121,9 @@ Result<Run> allocate_run(const Context& context, Inode& inode, std::uint64_t off
   if (extent.pages.first != pages.first || extent.pages.empty() || extent.kind != FileExtent::Kind::memory) {
     return Errno::eio;
   }
+  if (is_written_elsewhere(extent)) {
+    return run_at(extent, offset, length);
+  }
   if (extent.is_new && is_late) {
     invalidate_holes(context, inode, extent.pages);
   }
@@ -127,9 +133,38 @@ Result<Run> allocate_run(const Context& context, Inode& inode, std::uint64_t off
   return run_at(extent, offset, length);
 }
 
+// Bytes of which some, from the first on, are in blocks that must not be written to. Faults are blocked until the file has
+// the new ones: the bytes of the caller, which may fault, have been fetched before.
+Result<std::uint64_t> write_piece(const Context& context, Inode& inode, std::uint64_t offset,
+                                  std::span<const std::byte> piece) {
+  const SharedLock thawed(inode.super_block().freeze_lock());
+  const ExclusiveLock no_faults(inode.mapping().invalidate_lock());
+  DAXSIM_TRY_VOID(inode.super_block().check_alive());
+  DAXSIM_TRY(const FileExtent extent, locate(inode, pages_of({offset, piece.size()}), Access::write));
+  const Run run = run_at(extent, offset, piece.size());
+  const auto put = [&](Attachment& device, std::uint64_t device_offset, std::uint64_t length) {
+    return device.write(device_offset, piece.first(length));
+  };
+  if (!is_written_elsewhere(extent)) {  // a fault has brought blocks of the file's own meanwhile
+    DAXSIM_TRY_VOID(put(*extent.device, run.device_offset, run.length));
+    return run.length;
+  }
+  DAXSIM_TRY(const std::uint64_t pages,
+             write_elsewhere(context, inode, extent, extent.pages, {offset, run.length}, put));
+  return std::min(run.length, byte_of(extent.pages.first + pages) - offset);
+}
+
 Result<std::uint64_t> write_run(const Context& context, Inode& inode, std::uint64_t offset,
                                 std::span<const std::byte> from, const Bounce& bounce) {
   DAXSIM_TRY(const Run run, allocate_run(context, inode, offset, from.size()));
+  if (is_written_elsewhere(run.extent)) {
+    const std::span<std::byte> piece = bounce.first(run.length);
+    std::memcpy(piece.data(), from.data(), piece.size());
+    DAXSIM_TRY(const std::uint64_t written, write_piece(context, inode, offset, piece));
+    context.system.clock.advance(costs::per_line(costs::kCopyLine, written));
+    emit(EventType::dax_copy_from_iter, inode, {.pgoff = page_of(offset), .length = written});
+    return written;
+  }
   std::uint64_t done = 0;
   while (done < run.length) {
     const std::span<std::byte> piece = bounce.first(run.length - done);
@@ -180,6 +215,17 @@ Result<void> zero_run(const Context& context, const Run& run) noexcept {
   }
   context.system.clock.advance(costs::per_line(costs::kCopyLine + costs::kFlushLine, run.length));
   return device.flush({run.device_offset, run.length});
+}
+
+// In blocks of the file's own. The callers of zero_range hold invalidate_lock.
+Result<std::uint64_t> zero_elsewhere(const Context& context, Inode& inode, const FileExtent& extent,
+                                     ByteRange bytes) DAXSIM_NO_THREAD_SAFETY_ANALYSIS {
+  DAXSIM_TRY(const std::uint64_t pages,
+             write_elsewhere(context, inode, extent, extent.pages, bytes,
+                             [](Attachment& device, std::uint64_t offset, std::uint64_t length) {
+                               return device.zero({offset, length});
+                             }));
+  return std::min(bytes.length, byte_of(extent.pages.first + pages) - bytes.offset);
 }
 
 }  // namespace
@@ -243,11 +289,17 @@ Result<void> zero_range(const Context& context, Inode& inode, ByteRange bytes) {
     if (!extent.ok()) {
       return as_io_error(extent.error());
     }
-    const Run run = run_at(*extent, offset, left);
+    Run run = run_at(*extent, offset, left);
     if (extent->kind == FileExtent::Kind::not_direct) {
       return Errno::eio;
     }
-    if (extent->kind == FileExtent::Kind::memory) {
+    if (extent->shared) {
+      const Result<std::uint64_t> zeroed = zero_elsewhere(context, inode, *extent, {offset, run.length});
+      if (!zeroed.ok()) {
+        return as_io_error(zeroed.error());
+      }
+      run.length = *zeroed;
+    } else if (extent->kind == FileExtent::Kind::memory) {
       if (const Result<void> zeroed = zero_run(context, run); !zeroed.ok()) {
         return as_io_error(zeroed.error());
       }

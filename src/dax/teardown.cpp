@@ -18,9 +18,7 @@ using Inodes = std::vector<std::shared_ptr<Inode>>;
 // The references stay with the caller, who lets go of them when it holds no lock: the last one evicts the file.
 void revoke_all(const Context& context, const Inodes& inodes) {
   for (const std::shared_ptr<Inode>& inode : inodes) {
-    const ExclusiveLock guard(inode->mapping().invalidate_lock());
-    inode->mapping().unmap_pages(kAllPages, EvenCows::no);
-    delete_entries(context, *inode, kAllPages);
+    revoke_pages(context, *inode, kAllPages);
   }
 }
 
@@ -29,6 +27,12 @@ void emit_of(const SuperBlock& super_block, EventType type) noexcept {
 }
 
 }  // namespace
+
+void revoke_pages(const Context& context, Inode& inode, PageRange pages) noexcept {
+  const ExclusiveLock guard(inode.mapping().invalidate_lock());
+  inode.mapping().unmap_pages(pages, EvenCows::no);
+  delete_entries(context, inode, pages);
+}
 
 void evict(const Context& context, Inode& inode) noexcept { delete_entries(context, inode, kAllPages); }
 

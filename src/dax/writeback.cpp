@@ -9,6 +9,8 @@
 //
 // TOWRITE bounds the call: a thread that keeps dirtying cannot keep it busy. WRITEBACK is ours: a second call may find
 // its snapshot taken over by the first, and must not return before the first has flushed (F13/33; Linux leaves a window).
+#include "dax/writeback.hpp"
+
 #include <algorithm>
 #include <cassert>
 
@@ -45,23 +47,20 @@ void write_protect(const Writeback& call, PageRange pages) noexcept {
   }
 }
 
-// What the index design needed to find the memory of one entry.
-struct Search {
-  std::uint32_t lookups = 0;
-  std::uint32_t locks = 0;
-};
+}  // namespace
 
-Result<void> flush(const Writeback& call, PageRange pages, std::uint64_t payload, Search& search) noexcept {
-  if (!call.context.policy.takes(Step::flush)) {
+Result<void> flush_entry(const Context& context, Inode& inode, PageRange pages, std::uint64_t payload,
+                         Search& search) noexcept {
+  if (!context.policy.takes(Step::flush)) {
     return {};
   }
   const StoredEntry entry{.first = pages.first, .pages = pages.pages, .payload = payload};
   for (PageRange rest = pages; !rest.empty();) {
-    const Result<FlushTarget> target = call.context.design.resolve(call.context.system, call.inode(), entry, rest);
+    const Result<FlushTarget> target = context.design.resolve(context.system, inode, entry, rest);
     if (!target.ok()) {
       if (target.error() == Errno::efault) {
         // Nothing lies where the flush goes: not the device's event, since there is no device.
-        emit(EventType::dax_flush, call.inode(),
+        emit(EventType::dax_flush, inode,
              {.length = rest.pages << kPageShift, .ret = -static_cast<std::int64_t>(Errno::efault)});
       }
       return target.error();
@@ -70,13 +69,15 @@ Result<void> flush(const Writeback& call, PageRange pages, std::uint64_t payload
     search.locks += target->locks;
     const ByteRange bytes{byte_of(target->page), target->pages << kPageShift};
     if (target->device->capabilities().write_cache) {
-      call.context.system.clock.advance(costs::per_line(costs::kFlushLine, bytes.length));
+      context.system.clock.advance(costs::per_line(costs::kFlushLine, bytes.length));
     }
     DAXSIM_TRY_VOID(target->device->flush(bytes));
     rest = {rest.first + target->pages, rest.pages - target->pages};
   }
-  return call.inode().written_back(pages);
+  return inode.written_back(pages);
 }
+
+namespace {
 
 // One entry that the cursor has just found with TOWRITE. Drops the index's lock and takes it again. The order matters
 // (B2, B7): locked from before TOWRITE is cleared until after DIRTY is; write-protected before the flush.
@@ -113,7 +114,7 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
 
   write_protect(call, pages);
   Search search;
-  const Result<void> flushed = flush(call, pages, entry.payload(), search);
+  const Result<void> flushed = flush_entry(call.context, call.inode(), pages, entry.payload(), search);
   const bool cleans = flushed.ok() && call.context.policy.clear_dirty == ClearDirty::after_flush;
   if (flushed.ok()) {
     // While the entry is still ours, so that an observer sees just what this write-back leaves behind.

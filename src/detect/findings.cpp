@@ -90,6 +90,21 @@ RealPlace real_place(AddressSpace& mapping, PageRange pages) noexcept {
   return place;
 }
 
+// What the file system says of the pages at this place: whether they are there in blocks that other files have too, and
+// for how many that is the answer.
+struct Sharing {
+  bool shared = false;
+  std::uint64_t pages = 0;
+};
+Sharing sharing_of(Inode& inode, PageRange pages, Pfn place) noexcept {
+  const EventStream::LookingAround quiet;
+  const Result<FileExtent> extent = inode.direct_access(pages, Access::read);
+  if (!extent.ok() || extent->kind != FileExtent::Kind::memory || extent->memory.pfn != place) {
+    return {.pages = pages.pages};
+  }
+  return {.shared = extent->shared, .pages = std::min(extent->pages.pages, pages.pages)};
+}
+
 bool any_writable(AddressSpace& mapping, PageRange pages) noexcept {
   bool writable = false;
   mapping.for_each_vma(pages, [&](Vma& vma) {
@@ -165,14 +180,16 @@ struct Detectors::FrameUse {
   Pfn first;
   std::uint64_t pages = 0;
   std::shared_ptr<Inode> inode;
-  Pgoff page;  // of the file
+  Pgoff page;           // of the file
+  bool shared = false;  // the file has these blocks, and so have others
 
   [[nodiscard]] Pfn end() const noexcept { return first + pages; }
   [[nodiscard]] bool is_still_so() const {
     const ExclusiveLock no_writers(inode->i_rwsem());
     const Entry entry = entry_at(inode->mapping(), page).entry;
     const RealPlace place = real_place(inode->mapping(), {page, 1});
-    return entry.is_value() && entry.is_real() && place.known && place.first == first;
+    return entry.is_value() && entry.is_real() && place.known && place.first == first &&
+           sharing_of(*inode, {page, pages}, first).shared == shared;
   }
 };
 
@@ -352,14 +369,15 @@ void Detectors::audit() {
   check_frames(frames);
 }
 
-// (Until files can share blocks, none may.)
+// Of files that share blocks each says so itself, of the block that is behind its entry.
 void Detectors::check_frames(Frames& frames) {
   std::ranges::sort(frames, [](const FrameUse& one, const FrameUse& other) {
     return std::pair(one.first, one.inode->number()) < std::pair(other.first, other.inode->number());
   });
   const FrameUse* before = nullptr;  // the use that reaches furthest, of those that begin no later
   for (const FrameUse& use : frames) {
-    const bool overlaps = before != nullptr && use.first < before->end() && use.inode != before->inode;
+    const bool overlaps =
+        before != nullptr && use.first < before->end() && use.inode != before->inode && !(use.shared && before->shared);
     // Looked at again: a file may have lost the frame, and the other one got it, while they were looked at in turn.
     if (overlaps && before->is_still_so() && use.is_still_so()) {
       const Event here{.dev = use.inode->super_block().dev(), .id = events_.next_id()};
@@ -400,9 +418,12 @@ void Detectors::audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>
     }
     for (PageRange rest = pages; !rest.empty();) {
       const RealPlace place = real_place(mapping, rest);
-      const std::uint64_t here_pages = std::min(place.pages, rest.pages);
+      std::uint64_t here_pages = std::min(place.pages, rest.pages);
       if (place.known) {
-        frames.push_back({.first = place.first, .pages = here_pages, .inode = file, .page = rest.first});
+        const Sharing sharing = sharing_of(inode, {rest.first, here_pages}, place.first);
+        here_pages = sharing.pages;
+        frames.push_back(
+            {.first = place.first, .pages = here_pages, .inode = file, .page = rest.first, .shared = sharing.shared});
       }
       rest = {rest.first + here_pages, rest.pages - here_pages};
     }

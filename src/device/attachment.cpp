@@ -254,7 +254,8 @@ void Attachment::release(Holder& holder) noexcept {
   }
 }
 
-Result<void> Attachment::notify_holder(Notice notice) {
+template <class What>
+Result<void> Attachment::tell_holder(std::uint32_t flags, What what) {
   Holder* holder = nullptr;
   {
     // The holder is read once, and cannot go while it is counted as being told (F7, B26).
@@ -265,17 +266,28 @@ Result<void> Attachment::notify_holder(Notice notice) {
     holder = holder_;
     ++notifiers_;
   }
-  const bool works = notice == Notice::removal && state() < LifeState::dax_dead;
-  const Result<void> result = works ? holder->pre_remove(*this) : holder->failure(*this, {0, size()});
-  emit({.type = EventType::dax_holder_notify_failure,
-        .flags = works ? kPreRemoveNotice : 0,
-        .ret = kernel_result(result)});
+  const Result<void> result = what(*holder);
+  emit({.type = EventType::dax_holder_notify_failure, .flags = flags, .ret = kernel_result(result)});
   {
     const MutexLock guard(holder_lock_);
     --notifiers_;
   }
   wake_waiters({this, kHolderKey}, Wake::all);
   return result;
+}
+
+Result<void> Attachment::notify_holder(Notice notice) {
+  if (notice == Notice::removal && state() < LifeState::dax_dead) {
+    return tell_holder(kPreRemoveNotice, [this](Holder& holder) { return holder.pre_remove(*this); });
+  }
+  return tell_holder(0, [this](Holder& holder) { return holder.failure(*this, {0, size()}); });
+}
+
+Result<void> Attachment::notify_failure(ByteRange bytes) {
+  if (!inside(bytes)) {
+    return Errno::erange;
+  }
+  return tell_holder(0, [&](Holder& holder) { return holder.failure(*this, bytes); });
 }
 
 Result<void> Attachment::pin(Pgoff page) noexcept {

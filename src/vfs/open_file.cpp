@@ -44,6 +44,14 @@ Result<void> OpenFile::fallocate(Fallocate mode, ByteRange bytes) {
   return inode_->fallocate(mode, bytes);
 }
 
+Result<void> OpenFile::reflink(const OpenFile& source, ByteRange bytes, std::uint64_t offset) {
+  DAXSIM_TRY_VOID(may_modify());
+  if (source.super_block_ != super_block_) {
+    return Errno::exdev;
+  }
+  return inode_->reflink(*source.inode_, bytes, offset);
+}
+
 Result<void> OpenFile::fsync_range(ByteRange bytes, Datasync datasync) {
   Event event{
       .type = EventType::fsync_start,

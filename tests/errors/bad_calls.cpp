@@ -4,7 +4,11 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "daxsim/adapters/realtime.hpp"
+#include "daxsim/sim_devices/pmem.hpp"
+#include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/must.hpp"
 #include "errors/world.hpp"
 
@@ -38,6 +42,111 @@ void ask_too_much(Observer& saw, const std::string& kind, Node& node) {
   saw(kind + "::fallocate", node.fallocate(Fallocate::collapse_range, {0, kFileSize}));
   saw(kind + "::fallocate", node.fallocate(Fallocate::insert_range, {kFileSize, 4_KiB}));
   saw(kind + "::fallocate", node.fallocate(Fallocate::insert_range, {0, LinearFs::kMaxFileSize}));
+  saw(kind + "::fallocate", node.fallocate(Fallocate::unshare_range, {0, 4_KiB}));
+}
+
+// A RealtimeFs whose files may share blocks: one of 16 pages with a clone, and one on another file system.
+struct SharingWorld {
+  SharingWorld() {
+    must(clone.pwrite(0, std::vector<std::byte>(16 * kPageSize)));
+    must(source.pwrite(0, std::vector<std::byte>(16 * kPageSize)));
+    must(clone.reflink(source, {0, 0}, 0));
+  }
+  TemporaryFile media[3];
+  Machine machine;
+  DeviceHandle data = must(machine.attach(sim::Pmem{.path = media[0].path(), .size = 1_MiB}));
+  DeviceHandle realtime = must(machine.attach(sim::Pmem{.path = media[1].path(), .size = 256_KiB}));
+  FileSystem fs = must(machine.mkfs<RealtimeFs>(data, realtime, RealtimeFsOptions{.reflink = Reflink::yes}));
+  FileSystem other =
+      must(machine.mkfs<LinearFs>(must(machine.attach(sim::Pmem{.path = media[2].path(), .size = 1_MiB}))));
+  File source = must(fs.create("/source"));
+  File clone = must(fs.create("/clone"));
+  File stranger = must(other.create("/stranger", 4_KiB));
+};
+
+// `reflink(to, source, bytes, offset)` is the call of File, OpenFile or Inode.
+template <class Reflink>
+void clone_in_vain(Reflink reflink) {
+  {
+    SharingWorld world;
+    reflink(world.clone, world.source, {1, 4_KiB}, 0);
+    reflink(world.clone, world.source, {0, 4_KiB}, RealtimeFs::kMaxFileSize);
+    reflink(world.stranger, world.stranger, {0, 4_KiB}, 4_KiB);
+    {
+      Interruption interruption;
+      interruption.raise();
+      const InterruptScope scope(interruption);
+      Process& process = world.machine.spawn();
+      Inode& inode = world.source.open_file()->inode();
+      [[maybe_unused]] const auto stored = process.store(must(process.mmap(world.source.open_file(), {})), 1);
+      const dax::Pin pin = must(dax::pin_page(world.machine.context(), inode.mapping(), {0}));
+      reflink(world.clone, world.source, {0, 0}, 0);
+      dax::unpin_page(pin);
+    }
+    world.machine.arena().fail_from(1);
+    reflink(world.clone, world.source, {4_KiB, 4_KiB}, 4_KiB);
+    world.machine.arena().fail_from(0);
+    for (std::uint64_t end = 16; end < 512; end += 16) {
+      reflink(world.clone, world.source, {0, 0}, end * kPageSize);
+    }
+    must(world.machine.remove(world.data, Removal::surprise));
+    reflink(world.clone, world.source, {0, 0}, 0);
+  }
+  SharingWorld world;
+  must(world.machine.power_cut());
+  reflink(world.clone, world.source, {0, 0}, 0);
+}
+
+void copy_in_vain(Observer& saw) {
+  SharingWorld world;
+  saw("Inode::begin_copy", world.stranger.open_file()->inode().begin_copy({{0}, 1}));
+  Inode& inode = world.clone.open_file()->inode();
+  File filler = must(world.fs.create("/filler"));
+  while (filler.pwrite(filler.size(), std::vector<std::byte>(kPageSize)).ok()) {
+  }
+  saw("Inode::begin_copy", inode.begin_copy({{0}, 1}));
+  {
+    const ExclusiveLock no_faults(inode.mapping().invalidate_lock());
+    saw("dax::unshare_range", dax::unshare_range(world.machine.context(), inode, {{0}, 16}));
+  }
+  must(filler.truncate(0));
+  must(world.fs.sync());
+  const FileExtent first = must(inode.begin_copy({{0}, 1}));
+  const FileExtent second = must(inode.begin_copy({{1}, 1}));
+  must(world.machine.remove(world.data, Removal::surprise));
+  saw("Inode::end_copy", inode.end_copy(first, Copied::yes));
+  saw("Inode::end_copy", inode.end_copy(second, Copied::no));
+  saw("Inode::begin_copy", inode.begin_copy({{0}, 1}));
+  SharingWorld dark;
+  Inode& lost = dark.clone.open_file()->inode();
+  const FileExtent copy = must(lost.begin_copy({{0}, 1}));
+  must(dark.machine.power_cut());
+  saw("Inode::begin_copy", lost.begin_copy({{0}, 1}));
+  saw("Inode::end_copy", lost.end_copy(copy, Copied::yes));
+}
+
+void share_in_vain(Observer& saw) {
+  saw.enter("files that share blocks");
+  clone_in_vain([&](File& to, const File& from, ByteRange bytes, std::uint64_t offset) {
+    saw("File::reflink", to.reflink(from, bytes, offset));
+  });
+  clone_in_vain([&](const File& to, const File& from, ByteRange bytes, std::uint64_t offset) {
+    saw("OpenFile::reflink", to.open_file()->reflink(*from.open_file(), bytes, offset));
+  });
+  clone_in_vain([&](const File& to, const File& from, ByteRange bytes, std::uint64_t offset) {
+    saw("Inode::reflink", to.open_file()->inode().reflink(from.open_file()->inode(), bytes, offset));
+  });
+  SharingWorld world;
+  File read_only = must(world.fs.open("/clone", OpenMode::read_only));
+  saw("File::reflink", read_only.reflink(world.source, {0, 0}, 0));
+  saw("OpenFile::reflink", read_only.open_file()->reflink(*world.source.open_file(), {0, 0}, 0));
+  saw("File::reflink", world.stranger.reflink(world.source, {0, 0}, 0));
+  saw("OpenFile::reflink", world.stranger.open_file()->reflink(*world.source.open_file(), {0, 0}, 0));
+  copy_in_vain(saw);
+  saw("Attachment::notify_failure", world.data.attachment().notify_failure({1_MiB, 1}));
+  const TemporaryFile media;
+  saw("Attachment::notify_failure",
+      must(world.machine.attach(sim::Pmem{.path = media.path(), .size = 1_MiB})).attachment().notify_failure({0, 1}));
 }
 
 // Of File and OpenFile alike.
@@ -178,6 +287,7 @@ void visit_bad_calls(Observer& saw) {
   misuse_processes(world, saw);
   misuse_mappings(world, saw);
   misuse_devices(world, saw);
+  share_in_vain(saw);
 }
 
 }  // namespace daxsim::test

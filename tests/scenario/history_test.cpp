@@ -10,6 +10,8 @@
 #include <memory>
 #include <vector>
 
+#include "daxsim/adapters/chunk.hpp"
+#include "daxsim/adapters/realtime.hpp"
 #include "daxsim/mm/persist.hpp"
 #include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/expect.hpp"
@@ -313,6 +315,75 @@ int load_after_a_small_store(const Era& era) {
 TEST(History, B22_AHugeZeroPageStaysMapped) {
   EXPECT_EQ(load_after_a_small_store(eras::v4_10.without(Step::unmap_huge_zero_page)), 0);
   EXPECT_EQ(load_after_a_small_store(eras::v4_10), 7);
+}
+
+// B23: write(2) to a file that never overwrites its blocks, over a page that a process has stored to. The entry is dirty, so
+// it cannot be invalidated: from then on the process stores to the new block, and fsync flushes the old one.
+Ending store_after_copy_on_write(const Era& era) {
+  MountedWorld world = mounted(8_MiB, {.era = era});
+  must(world.fs.unmount());
+  const std::vector<DeviceHandle> devices{world.device};
+  world.fs = must(world.machine.mkfs<ChunkFs>(devices));
+  Ending ending;
+  {
+    File file = must(world.fs.create("/file", 1_MiB));
+    Process& process = world.machine.spawn();
+    const std::uint64_t address = must(process.mmap(file.open_file(), {}));
+    EXPECT_TRUE(process.store(address, 1).ok());
+    const std::byte byte{2};
+    must(file.pwrite(100, {&byte, 1}));
+    EXPECT_TRUE(process.store(address, 3).ok());
+    must(file.fsync());
+    must(world.machine.power_cut());
+    ending.findings = kinds_of(world.machine.findings());
+  }
+  Machine next = must(world.machine.reboot());
+  int found = 0;
+  must(must(must(next.mount<ChunkFs>(next.devices())).open("/file"))
+           .pread(0, std::as_writable_bytes(std::span(&found, 1))));
+  ending.kept = found == 3;
+  return ending;
+}
+TEST(History, B23_ADirtyPageKeepsItsEntryWhenItsBlockIsReplaced) {
+  const Ending then = store_after_copy_on_write(eras::v6_1);
+  EXPECT_THAT(then.findings, ElementsAre(FindingKind::wrong_device_flush, FindingKind::lost_store));
+  EXPECT_FALSE(then.kept);
+
+  const Ending fixed = store_after_copy_on_write(eras::v6_8);
+  EXPECT_THAT(fixed.findings, IsEmpty());
+  EXPECT_TRUE(fixed.kept);
+}
+
+// B24: memory of a realtime device fails, and XFS looks up whose it was. The page behind it, another file's, is taken from
+// those who map it as well.
+bool the_next_file_is_spared(const Era& era) {
+  MountedWorld world = mounted_realtime(8_MiB, {.era = era});
+  must(world.fs.unmount());
+  world.fs = must(world.machine.mkfs<Xfs<xfs_traits::with_rmap>>(world.device, *world.realtime));
+  Process& process = world.machine.spawn();
+  std::vector<File> files;
+  std::vector<FileExtent> places;
+  for (const char* const name : {"/file", "/next"}) {
+    File& file = files.emplace_back(must(world.fs.create(name)));
+    must(RealtimeFs::set_realtime(file.open_file()->inode()));
+    must(file.pwrite(0, std::vector<std::byte>(kPageSize)));
+    EXPECT_TRUE(process.store(must(process.mmap(file.open_file(), {})), 1).ok());
+    places.push_back(must(file.open_file()->inode().direct_access({{0}, 1}, Access::read)));
+  }
+  EXPECT_EQ(places[1].device_page, places[0].device_page + 1);
+  const auto is_mapped = [](const File& file) {
+    bool mapped = false;
+    file.open_file()->inode().mapping().for_each_vma(
+        {{0}, 1}, [&](Vma& vma) { mapped = vma.pte({0}).kind == PteState::Kind::memory; });
+    return mapped;
+  };
+  must(world.realtime->attachment().notify_failure({byte_of(places[0].device_page), kPageSize}));
+  EXPECT_FALSE(is_mapped(files[0]));
+  return is_mapped(files[1]);
+}
+TEST(History, B24_TheFailingRangeEndsOneByteLate) {
+  EXPECT_FALSE(the_next_file_is_spared(eras::v6_1));
+  EXPECT_TRUE(the_next_file_is_spared(eras::v6_8));
 }
 
 // B25: a device is unbound in order. Its file system is told that memory failed, and ends at once; told that the device

@@ -63,6 +63,8 @@ class Program {
   void write(const Operation& operation);
   void truncate(std::uint64_t cells);
   void punch(const Operation& operation);
+  void reflink(const Operation& operation);
+  void unshare(const Operation& operation);
   void relocate(std::uint64_t choice);
   void sync();
   void remount();
@@ -175,6 +177,10 @@ void Program::run(const Operation& operation) {
       return truncate(operation.where);
     case Call::punch:
       return punch(operation);
+    case Call::reflink:
+      return reflink(operation);
+    case Call::unshare:
+      return unshare(operation);
     case Call::relocate:
       return relocate(operation.where);
     case Call::look:
@@ -293,6 +299,43 @@ void Program::punch(const Operation& operation) {
   log_.push_back(fmt::format("punch pages {}+{}", first, pages));
   must(file_->fallocate(Fallocate::punch_hole, {first * kPageSize, pages * kPageSize}));
   clear_cells(first * kPageSize, (first + pages) * kPageSize);
+}
+
+// One part of the file becomes what another is. What is stored there is flushed before, and durable with the new blocks.
+void Program::reflink(const Operation& operation) {
+  const std::uint64_t whole = model_.size / kPageSize;
+  if (world_.adapter.reflink == Reflink::no || whole < 2) {
+    return;
+  }
+  const std::uint64_t first = operation.where % whole;
+  const std::uint64_t to = operation.much % whole;
+  const std::uint64_t apart = first < to ? to - first : first - to;
+  const std::uint64_t pages = std::min(apart, whole - std::max(first, to));
+  if (pages == 0) {
+    return;
+  }
+  log_.push_back(fmt::format("reflink pages {}+{} to {}", first, pages, to));
+  const Result<void> shared = file_->reflink(*file_, {first * kPageSize, pages * kPageSize}, to * kPageSize);
+  if (!shared.ok()) {
+    return fail(fmt::format("reflink met {}", errno_name(shared.error())));
+  }
+  constexpr Cell kCells = kPageSize / kCacheLine;
+  for (Cell cell = 0; cell < pages * kCells; ++cell) {
+    const auto from = model_.now.find(first * kCells + cell);
+    put(to * kCells + cell, from == model_.now.end() ? 0 : from->second);
+  }
+}
+
+// Nothing that a reader sees changes.
+void Program::unshare(const Operation& operation) {
+  const std::uint64_t whole = model_.size / kPageSize;
+  if (world_.adapter.reflink == Reflink::no || whole == 0) {
+    return;
+  }
+  const std::uint64_t first = operation.where % whole;
+  const std::uint64_t pages = 1 + operation.much % (whole - first);
+  log_.push_back(fmt::format("unshare pages {}+{}", first, pages));
+  must(file_->fallocate(Fallocate::unshare_range, {first * kPageSize, pages * kPageSize}));
 }
 
 // Nothing that a reader sees changes, whether there was room for all of it or not.
@@ -467,11 +510,22 @@ constinit const Adapter kRealtime{
     .mount = [](Machine& machine, Devices on) { return machine.mount<RealtimeFs>(on[0], on[1]); },
     .prepare = [](File& file) { return RealtimeFs::set_realtime(file.open_file()->inode()); }};
 
+constinit const Adapter kRealtimeReflink{
+    .name = "RealtimeReflink",
+    .devices = 2,
+    .mkfs =
+        [](Machine& machine, Devices on) {
+          return machine.mkfs<RealtimeFs>(on[0], on[1], RealtimeFsOptions{.reflink = Reflink::yes});
+        },
+    .mount = [](Machine& machine, Devices on) { return machine.mount<RealtimeFs>(on[0], on[1]); },
+    .prepare = [](File& file) { return RealtimeFs::set_realtime(file.open_file()->inode()); },
+    .reflink = Reflink::yes};
+
 namespace {
 
 template <ChunkProfile profile>
 Result<FileSystem> mkfs_chunk(Machine& machine, Devices on) {
-  return machine.mkfs<ChunkFs>(on, ChunkFsOptions{.profile = profile});
+  return machine.mkfs<ChunkFs>(on, ChunkFsOptions{.profile = profile, .reflink = Reflink::yes});
 }
 Result<FileSystem> mount_chunk(Machine& machine, Devices on) { return machine.mount<ChunkFs>(on); }
 
@@ -488,17 +542,20 @@ constinit const Adapter kChunkSingle{.name = "ChunkSingle",
                                      .devices = 2,
                                      .mkfs = &mkfs_chunk<ChunkProfile::single>,
                                      .mount = &mount_chunk,
-                                     .relocate = &balance_one_chunk};
+                                     .relocate = &balance_one_chunk,
+                                     .reflink = Reflink::yes};
 constinit const Adapter kChunkRaid0{.name = "ChunkRaid0",
                                     .devices = 2,
                                     .mkfs = &mkfs_chunk<ChunkProfile::raid0>,
                                     .mount = &mount_chunk,
-                                    .relocate = &balance_one_chunk};
+                                    .relocate = &balance_one_chunk,
+                                    .reflink = Reflink::yes};
 constinit const Adapter kChunkDup{.name = "ChunkDup",
                                   .devices = 2,
                                   .mkfs = &mkfs_chunk<ChunkProfile::dup>,
                                   .mount = &mount_chunk,
-                                  .relocate = &balance_one_chunk};
+                                  .relocate = &balance_one_chunk,
+                                  .reflink = Reflink::yes};
 
 namespace {
 
@@ -542,6 +599,8 @@ rc::Gen<std::vector<Operation>> any_program(std::uint64_t pages) {
                                                                                                {8, Call::fsync},
                                                                                                {4, Call::truncate},
                                                                                                {4, Call::punch},
+                                                                                               {6, Call::reflink},
+                                                                                               {1, Call::unshare},
                                                                                                {3, Call::relocate},
                                                                                                {3, Call::look},
                                                                                                {1, Call::remount},

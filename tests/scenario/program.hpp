@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Random programs against a model of what must survive, on any file system and with any index design.
 //
-// A program is a sequence of operations on one file: store, write, fsync, truncate, punch, relocate, remount, remove,
-// cut. Any sequence is a program and so is any part of one, which is what lets RapidCheck shrink it. The unit is a cell:
-// the first eight bytes of a 64-byte line. The model keeps for each cell the value a reader must see now, and the set of
-// values that a reader may see after the power went or the devices were pulled out: what it was when it last became
-// durable, and everything since. Such an end narrows each set to what was found.
+// A program is a sequence of operations on one file: store, write, fsync, truncate, punch, reflink (of one part of it to
+// another), unshare, relocate, remount, remove, cut. Any sequence is a program and so is any part of one, which is what
+// lets RapidCheck shrink it. The unit is a cell: the first eight bytes of a 64-byte line. The model keeps for each cell the
+// value a reader must see now, and the set of values that a reader may see after the power went or the devices were pulled
+// out: what it was when it last became durable, and everything since. Such an end narrows each set to what was found.
 #pragma once
 
 #include <rapidcheck.h>
@@ -34,9 +34,11 @@ struct Adapter {
   Mount* mount;
   Prepare* prepare = nullptr;    // a new file, before it gets its first block; null: nothing to do
   Relocate* relocate = nullptr;  // some of the blocks; null: they never move
+  Reflink reflink = Reflink::no;
 };
 extern const Adapter kLinear;
 extern const Adapter kRealtime;  // and the file is on the realtime device
+extern const Adapter kRealtimeReflink;
 extern const Adapter kChunkSingle;
 extern const Adapter kChunkRaid0;
 extern const Adapter kChunkDup;
@@ -50,7 +52,20 @@ struct ProgramWorld {
   std::uint64_t device_size = std::uint64_t{8} << 20;
 };
 
-enum class Call : std::uint8_t { store, write, fsync, truncate, punch, relocate, look, remount, remove, cut };
+enum class Call : std::uint8_t {
+  store,
+  write,
+  fsync,
+  truncate,
+  punch,
+  reflink,
+  unshare,
+  relocate,
+  look,
+  remount,
+  remove,
+  cut
+};
 
 // What the two numbers are to a call is its own matter; any are good.
 struct Operation {

@@ -94,7 +94,7 @@ std::vector<const IndexDesign*> right_designs(const Adapter& adapter) {
 // no detector finds anything: on every adapter with every design that is right there. DAXSIM_PROGRAMS says how many seeds
 // an adapter gets, in parts that ctest runs side by side.
 constexpr std::uint64_t kParts = 4;
-const std::array kAdapters{kLinear, kRealtime, kChunkSingle, kChunkRaid0, kChunkDup, kTiered};
+const std::array kAdapters{kLinear, kRealtime, kRealtimeReflink, kChunkSingle, kChunkRaid0, kChunkDup, kTiered};
 class SoftPrograms : public ::testing::TestWithParam<std::tuple<Adapter, std::uint64_t>> {};
 INSTANTIATE_TEST_SUITE_P(Adapters, SoftPrograms,
                          ::testing::Combine(::testing::ValuesIn(kAdapters), ::testing::Range<std::uint64_t>(0, kParts)),
@@ -188,6 +188,7 @@ std::vector<std::tuple<Adapter, Wrong>> all_wrong() {
     all.emplace_back(adapter, wrong("NotCopied", Policy{}.without(Step::relocate_copy)));
     all.emplace_back(adapter, wrong("EntriesStay", Policy{}.without(Step::relocate_delete_entries)));
   }
+  all.emplace_back(kChunkSingle, wrong("StaysDirty", Policy{}.without(Step::clear_dirty_before_copy)));
   return all;
 }
 

@@ -167,6 +167,7 @@ class LinearWorld {
   LinearWorld& operator=(const LinearWorld&) = delete;
 
   void mkfs(const LinearFs::Options& options = {}) { must(LinearFs::mkfs(*device, options)); }
+  [[nodiscard]] virtual bool can_reflink() const { return false; }
   virtual Result<void> try_mount() { return adopt(LinearFs::mount(context, *device)); }
   Result<void> adopt(Result<std::shared_ptr<SuperBlock>> mounted) {
     if (!mounted.ok()) {

@@ -15,7 +15,7 @@
 
 namespace daxsim::test {
 
-class RealtimeWorld final : public LinearWorld {
+class RealtimeWorld : public LinearWorld {
  public:
   static constexpr std::uint64_t kRealtimeBytes = std::uint64_t{256} << 10;
 
@@ -58,6 +58,24 @@ class RealtimeWorld final : public LinearWorld {
   static Image joined(Image first, const Image& second) {
     first.insert(first.end(), second.begin(), second.end());
     return first;
+  }
+};
+
+// All files are on the realtime device, and may share blocks.
+class ReflinkWorld final : public RealtimeWorld {
+ public:
+  using RealtimeWorld::RealtimeWorld;
+
+  void mkfs() { RealtimeWorld::mkfs({.reflink = Reflink::yes}); }
+  void make() {
+    mkfs();
+    mount();
+  }
+  [[nodiscard]] bool can_reflink() const override { return true; }
+  Result<std::shared_ptr<Inode>> try_create(std::string_view name) override {
+    DAXSIM_TRY(std::shared_ptr<Inode> inode, fs->create(name));
+    DAXSIM_TRY_VOID(RealtimeFs::set_realtime(*inode));
+    return inode;
   }
 };
 

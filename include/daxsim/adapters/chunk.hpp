@@ -23,6 +23,7 @@
 #include "daxsim/base/result.hpp"
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/vfs/inode.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
@@ -38,6 +39,8 @@ struct ChunkFsOptions {
   // Bytes that a chunk takes of a device for each of its stripes or copies, a multiple of 64 KiB; huge pages want one of
   // 2 MiB. 0: a tenth of the smallest device in whole 2 MiB, at least 2 MiB.
   std::uint64_t chunk_size = 0;
+  // Whether files may share blocks.
+  Reflink reflink = Reflink::no;
 };
 
 struct ChunkInfo {

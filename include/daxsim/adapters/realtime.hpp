@@ -26,6 +26,8 @@ struct RealtimeFsOptions {
   // Most files that can exist at once, 1 to RealtimeFs::kMaxFiles; 0: one for every 64 KiB of the data device, at least
   // 16, at most 65536.
   std::uint32_t files = 0;
+  // Whether files on the same device may share blocks.
+  Reflink reflink = Reflink::no;
 };
 
 enum class Realtime : std::uint8_t { no, yes };
@@ -45,19 +47,44 @@ struct RealtimeFs {
   // Context: may wait for the devices.
   static Result<void> mkfs(Attachment& data, Attachment& realtime, const Options& options = {});
 
-  // As LinearFs::mount; claims both devices, and tears down when either is removed.
+  // As LinearFs::mount; claims both devices. What comes of it when either is removed, `when_removed` says.
   // Errors: Errno::einval (no such file system on `data`), Errno::enodev (`realtime` is not the realtime device of this
   // file system), Errno::eopnotsupp (a version of the format that is not known), Errno::euclean (damaged, or a device is
   // smaller than the file system), Errno::ebusy (something holds a device; both are the same), Errno::enxio (dead
   // device), Errno::enomem, Errno::enospc (the host disk is full), Errno::ehwpoison (a known media error in the records
   // at the front of a device, where the checkpoint goes, or in a last page), Errno::eio. Context: may wait for the devices.
-  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data, Attachment& realtime);
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data, Attachment& realtime,
+                                                   WhenRemoved when_removed = WhenRemoved::end_all);
 
   // FS_XFLAG_REALTIME: whether the blocks that a file gets are on the realtime device; those of a new file are not. Set
   // before the file gets its first block, or after it has lost its last. Durable with the next fsync or sync.
   // Errors: Errno::einval (the file has blocks on the other device; it is no file of a RealtimeFs), Errno::eio (shut
   // down), Errno::eshutdown (power lost). Context: may wait; no locks held.
   static Result<void> set_realtime(Inode& inode, Realtime realtime = Realtime::yes);
+};
+
+// What tells one XFS from another.
+struct XfsTraits {
+  Reflink reflink = Reflink::yes;
+  WhenRemoved when_removed = WhenRemoved::end_all;
+};
+namespace xfs_traits {
+inline constexpr XfsTraits without_rmap{.when_removed = WhenRemoved::nothing};
+inline constexpr XfsTraits with_rmap{.when_removed = WhenRemoved::end_owners};
+}  // namespace xfs_traits
+
+// A RealtimeFs like that: machine.mkfs<Xfs<xfs_traits::with_rmap>>(data, realtime).
+template <const XfsTraits& kTraits>
+struct Xfs {
+  // Errors: any that RealtimeFs::mkfs answers.
+  static Result<void> mkfs(Attachment& data, Attachment& realtime) {
+    return RealtimeFs::mkfs(data, realtime, {.reflink = kTraits.reflink});
+  }
+  // Errors: any that RealtimeFs::mount answers.
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data,
+                                                   Attachment& realtime) {
+    return RealtimeFs::mount(context, data, realtime, kTraits.when_removed);
+  }
 };
 
 DAXSIM_END

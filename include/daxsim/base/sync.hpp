@@ -100,6 +100,8 @@ class DAXSIM_CAPABILITY("shared_mutex") SharedMutex {
   void unlock() noexcept DAXSIM_RELEASE();
 
  private:
+  friend class ExclusiveLocks;
+  void lock_checked() noexcept;
   static constexpr std::uint32_t kWriter = std::uint32_t{1} << 31;
   static constexpr unsigned place_of(LockRank rank) noexcept {
     switch (rank) {
@@ -149,6 +151,19 @@ class DAXSIM_SCOPED_CAPABILITY ExclusiveLock {
 
  private:
   SharedMutex& mutex_;
+};
+
+// Two of the same rank, or one that is named twice: all who take two take the one at the lower address first.
+class DAXSIM_SCOPED_CAPABILITY ExclusiveLocks {
+ public:
+  ExclusiveLocks(SharedMutex& one, SharedMutex& other) noexcept DAXSIM_ACQUIRE(one, other);
+  ~ExclusiveLocks() DAXSIM_RELEASE();
+  ExclusiveLocks(const ExclusiveLocks&) = delete;
+  ExclusiveLocks& operator=(const ExclusiveLocks&) = delete;
+
+ private:
+  SharedMutex& one_;
+  SharedMutex& other_;
 };
 
 // "Do not die under me" (the role of dax_read_lock, F6): readers enter without ever waiting and may nest, even while a

@@ -67,14 +67,21 @@ Result<FileExtent> generic_direct_access(const FileExtent& extent) noexcept;
 // Errno::eshutdown (power lost), Errno::enxio (dead device), Errno::enomem.
 Result<std::uint64_t> read(const Context& context, Inode& inode, std::uint64_t offset, std::span<std::byte> to);
 // write: allocates; bytes are flushed, not fenced; the caller moves i_size to offset + result when that is larger. Newly
-// allocated pages that were mapped as holes are invalidated. Returns bytes written, or an error when none was.
+// allocated pages that were mapped as holes are invalidated. Where blocks must not be written to, the pages get others
+// (F3 row 24), 64 KiB at a time. Returns bytes written, or an error when none was.
 // Errors: as read, and Errno::enospc, Errno::efbig.
 Result<std::uint64_t> write(const Context& context, Inode& inode, std::uint64_t offset,
                             std::span<const std::byte> from);
-// Zeroes bytes in place where there is memory (holes and unwritten blocks are zero already) and flushes them.
+// Zeroes bytes in place where there is memory (holes and unwritten blocks are zero already) and flushes them; those in
+// shared blocks in blocks of the file's own, which the others keep.
 // Context: i_rwsem exclusive, invalidate_lock exclusive, the pages unmapped (break_layouts).
 // Errors: as read, and those of DaxDevice::flush.
 Result<void> zero_range(const Context& context, Inode& inode, ByteRange bytes);
+
+// dax_file_unshare: the file gets blocks of its own for those of `pages` that it shares, with the same contents. Call with
+// invalidate_lock held exclusively. Errors: Errno::enospc, and any that the file system or its devices answer.
+Result<void> unshare_range(const Context& context, Inode& inode, PageRange pages)
+    DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
 
 // --- layout (F9) ---
 
@@ -85,6 +92,9 @@ Result<void> zero_range(const Context& context, Inode& inode, ByteRange bytes);
 // Errors: Errno::eintr (interrupted).
 Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages)
     DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
+// dax_layout_busy_page_range, for a second file that is to stand still together with a first: unmaps the whole file, and
+// tells whether any of `pages` is pinned. Context: as break_layouts; waits for entry locks only.
+bool is_busy(const Context& context, Inode& inode, PageRange pages) noexcept;
 // truncate_inode_pages: unmaps and deletes every entry in range; waits for entry locks. Truncation takes private copies
 // too (EvenCows::yes), punching leaves them. To the end of the file is {first, kAllPages.end() - first}. A dirty PMD entry
 // that reaches beyond the range is written back before it is deleted. Call with invalidate_lock held exclusively.
@@ -138,6 +148,9 @@ void evict(const Context& context, Inode& inode) noexcept;
 // The clean orderly end of a file system whose device is about to go: freeze, sync, shut down, revoke all mappings and
 // entries of all files, thaw. Errors: those of SuperBlock::sync; the rest is done all the same.
 Result<void> orderly_teardown(const Context& context, SuperBlock& super_block);
+// Some pages of one file, when the file system has been shut down: unmapped and forgotten, dirty or not. Context: takes
+// invalidate_lock exclusively.
+void revoke_pages(const Context& context, Inode& inode, PageRange pages) noexcept;
 // The device is gone already: shut down with `reason`, revoke all mappings and entries of all files. Never waits for the
 // device.
 void surprise_teardown(const Context& context, SuperBlock& super_block, Errno reason);

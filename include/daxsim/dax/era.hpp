@@ -34,6 +34,9 @@ namespace eras {
 // B9 was XFS's alone. (Before 6.0 nobody was told of a removal at all; no era here skips Step::notify_holder, since that
 // may end the whole program.)
 inline constexpr Policy kUntil6_7 = Policy{}.without(Step::announce_removal);
+// 6.0 brought copy-on-write, and holders that look up who is behind the memory that failed.
+inline constexpr Policy kUntil6_3 =
+    kUntil6_7.without(Step::clear_dirty_before_copy).without(Step::end_failure_before_next_byte);
 inline constexpr Policy kUntil5_1 = Policy{}.without(Step::write_protect_small_pages).without(Step::probe_last_page);
 inline constexpr Policy kUntil4_17 = kUntil5_1.without(Step::wait_for_pins);
 inline constexpr Policy kUntil4_14 = kUntil4_17.without(Step::commit_before_mapping);
@@ -70,8 +73,8 @@ inline constexpr Era v4_10{"4.10", &designs::sector_of_inode, layouts::v4_10,
 inline constexpr Era v4_12{"4.12", &designs::sector_of_inode, layouts::v4_10, wakes_one(kUntil4_14)};
 inline constexpr Era v4_17{"4.17", &designs::pfn, layouts::v4_10, wakes_one(kUntil4_17)};
 inline constexpr Era v4_20{"4.20", &designs::pfn, layouts::v4_20, wakes_one(kUntil5_1)};
-inline constexpr Era v6_0{"6.0", &designs::pfn, layouts::v4_20, dirty_when_read(kUntil6_7)};
-inline constexpr Era v6_1{"6.1", &designs::pfn, layouts::v4_20, dirty_when_read(kUntil6_7)};
+inline constexpr Era v6_0{"6.0", &designs::pfn, layouts::v4_20, dirty_when_read(kUntil6_3)};
+inline constexpr Era v6_1{"6.1", &designs::pfn, layouts::v4_20, dirty_when_read(kUntil6_3)};
 inline constexpr Era v6_8{"6.8", &designs::pfn, layouts::v4_20, Policy{}};
 inline constexpr Era v6_12{"6.12", &designs::pfn, layouts::v4_20, Policy{}};
 inline constexpr Era v6_15{"6.15", &designs::pfn, layouts::v4_20, Policy{}};

@@ -43,13 +43,15 @@ enum class Step : std::uint8_t {
   invalidate_only_new_blocks,   // by write(2), not the whole file (B9)
   invalidate_after_allocation,  // and not before it (B10)
   hold_device_in_copy,          // while bytes are copied from its memory (B20)
+  clear_dirty_before_copy,      // of entries whose blocks write(2) replaces, so that they can be invalidated (B23)
   // Blocks that leave a file.
   wait_for_pins,               // of their pages (B17)
   unmap_before_free,           // their pages; without it their entries stay as well (B33)
   delete_entries_before_free,  // theirs (B35)
   // Devices.
-  probe_last_page,   // is there memory at the end of the device? asked at mount (B27)
-  announce_removal,  // as one, not as memory that failed (B25)
+  probe_last_page,               // is there memory at the end of the device? asked at mount (B27)
+  announce_removal,              // as one, not as memory that failed (B25)
+  end_failure_before_next_byte,  // the byte behind the memory that failed did not (B24)
   // Of a relocation (dax::relocate), in their order. Allowing faults again is no step to leave out: all that comes of it
   // is a program that waits for ever.
   relocate_block_faults,

@@ -139,10 +139,17 @@ class Attachment {
   // Errors: Errno::eopnotsupp (no holder, and then no event), and those of Holder::pre_remove and Holder::failure.
   // Context: may wait; no locks held. Emits dax_holder_notify_failure with what the holder answered.
   Result<void> notify_holder(Notice notice = Notice::removal);
+  // Memory of a device that works failed there: Holder::failure of these bytes.
+  // Errors: Errno::eopnotsupp (no holder, and then no event), Errno::erange (beyond the end), and those of
+  // Holder::failure. Context: may wait; no locks held. Emits dax_holder_notify_failure with what the holder answered.
+  Result<void> notify_failure(ByteRange bytes);
 
  private:
   struct Pins;
   void emit(Event event) noexcept;
+  // Calls `what(Holder&)` with the event's flags. Errors: Errno::eopnotsupp (no holder), and those of `what`.
+  template <class What>
+  Result<void> tell_holder(std::uint32_t flags, What what);
   Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> dax, std::unique_ptr<BlockDevice> block,
              Pfn first, std::uint32_t dev, EventStream& events);
   [[nodiscard]] Result<void> check_sectors(ByteRange bytes) const noexcept;

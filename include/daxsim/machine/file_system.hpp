@@ -42,6 +42,9 @@ class File {
   }
   Result<void> truncate(std::uint64_t size) { return file_->truncate(size); }
   Result<void> fallocate(Fallocate mode, ByteRange bytes) { return file_->fallocate(mode, bytes); }
+  Result<void> reflink(const File& source, ByteRange bytes, std::uint64_t offset) {
+    return file_->reflink(*source.file_, bytes, offset);
+  }
   Result<void> fsync() { return file_->fsync(); }
   Result<void> fdatasync() { return file_->fdatasync(); }
   [[nodiscard]] std::uint64_t size() const noexcept { return file_->inode().size(); }

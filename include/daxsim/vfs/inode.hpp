@@ -44,6 +44,10 @@ struct FileExtent {
   Memory memory{};
   // memory: what the file system itself calls the place of pages.first, for Inode::find_by_cookie; 0: it has no name.
   std::uint64_t cookie = 0;
+  // memory: the blocks are not this file's alone, so a store wants others first (IOMAP_F_SHARED, Inode::begin_copy).
+  bool shared = false;
+  // memory: write(2) wants others first, a store does not (btrfs).
+  bool written_elsewhere = false;
 };
 
 // The highest byte offset of a file (the kernel's loff_t).
@@ -64,8 +68,14 @@ enum class Fallocate : std::uint8_t {
   punch_hole,
   zero_range,
   collapse_range,
-  insert_range
+  insert_range,
+  unshare_range
 };
+
+// Whether files of a file system may share blocks (mkfs.xfs -m reflink).
+enum class Reflink : std::uint8_t { no, yes };
+// What becomes of the blocks that begin_copy answered.
+enum class Copied : std::uint8_t { no, yes };
 
 class Inode : public std::enable_shared_from_this<Inode> {
  public:
@@ -98,6 +108,16 @@ class Inode : public std::enable_shared_from_this<Inode> {
                                             PageRange /*pages*/) noexcept {
     return Errno::estale;
   }
+  // Copy-on-write (iomap_begin with a source, iomap_end): new blocks for `pages`, or the first of them, whose own blocks
+  // must not be stored to. What the new ones hold is undefined. The file keeps its own until end_copy, which follows in
+  // any case. Errors: Errno::enospc, Errno::eopnotsupp (the file system does not copy), and any that its devices answer.
+  // Context: fault path; nobody else copies these pages meanwhile: their entry's lock, or invalidate_lock exclusively,
+  // held.
+  virtual Result<FileExtent> begin_copy(PageRange /*pages*/) noexcept { return Errno::eopnotsupp; }
+  // Copied::yes: from now on the file has the new blocks, whose contents have been written past the cache, and its own are
+  // free or others'. Copied::no: the new ones are free again. Errors: any that its devices or its metadata answer; the
+  // file keeps its own then. Context: as begin_copy.
+  virtual Result<void> end_copy(const FileExtent& /*copy*/, Copied /*copied*/) noexcept { return Errno::eopnotsupp; }
   // Write-back has flushed these pages, which are one entry's: nobody can store to them until this returns. A file system
   // that keeps copies makes them here. Errors: Errno::eio (a copy failed), Errno::enospc, Errno::enomem.
   // Context: fault path, an entry's lock held.
@@ -127,8 +147,18 @@ class Inode : public std::enable_shared_from_this<Inode> {
   virtual Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) = 0;
   // Waits for pins of the removed pages. Errors: Errno::eintr, Errno::eio, Errno::efbig, Errno::enospc, Errno::enomem.
   virtual Result<void> truncate(std::uint64_t size) = 0;
-  // Errors: as truncate, and Errno::einval (length 0; collapse and insert want whole pages inside the file).
+  // Errors: as truncate, and Errno::einval (length 0; collapse and insert want whole pages inside the file),
+  // Errno::eopnotsupp (unshare_range where no files share blocks).
   virtual Result<void> fallocate(Fallocate mode, ByteRange bytes) = 0;
+  // FICLONERANGE: `bytes` of `source`, a file of the same super block, become what this file has at `offset`; both have
+  // the same blocks until one of them writes. Length 0: to the end of `source`. What was there is gone; unwritten blocks
+  // become holes. Waits for pins of both. Errors: Errno::einval (not whole pages, save at the end of `source` when it
+  // becomes the end of this file; beyond the end of `source`; the same file, overlapping; files on different devices),
+  // Errno::eopnotsupp (no files share blocks here), Errno::efbig, Errno::enospc (also: as many pages are shared as can
+  // be), Errno::eintr, Errno::eio, Errno::enomem.
+  virtual Result<void> reflink(Inode& /*source*/, ByteRange /*bytes*/, std::uint64_t /*offset*/) {
+    return Errno::eopnotsupp;
+  }
 
  protected:
   Inode(SuperBlock& super_block, std::uint64_t number, Arena& arena) noexcept

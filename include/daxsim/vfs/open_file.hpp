@@ -38,6 +38,9 @@ class OpenFile {
   // Errors: Errno::ebadf (read-only handle), and those of the Inode call of the same name.
   Result<void> truncate(std::uint64_t size);
   Result<void> fallocate(Fallocate mode, ByteRange bytes);
+  // Errors: Errno::ebadf (read-only handle), Errno::exdev (`source` is on another file system), and those of
+  // Inode::reflink.
+  Result<void> reflink(const OpenFile& source, ByteRange bytes, std::uint64_t offset);
   // file_write_and_wait + errseq: besides what this write-back met, an error of an earlier one that this handle has not
   // reported yet, once. Also on read-only handles. vfs_fsync_range. Errors: those of Inode::fsync_range.
   Result<void> fsync() { return fsync_range({0, ~std::uint64_t{0}}, Datasync::no); }

@@ -27,6 +27,13 @@ struct DirectoryEntry {
   std::uint64_t ino = 0;
   std::uint64_t size = 0;
 };
+// What a file system does when a device of it is removed, or memory of the device failed (F7.3).
+enum class WhenRemoved : std::uint8_t {
+  end_all,     // it ends (after writing back, if the device works), and every file loses its pages
+  end_owners,  // it ends, and the files on the device lose their pages; where memory failed, only those pages are lost
+               // (XFS with a reverse map)
+  nothing,     // what is mapped stays mapped, and nobody is told (XFS without one, ext4)
+};
 struct SpaceUsage {
   std::uint64_t total_pages = 0;
   std::uint64_t free_pages = 0;

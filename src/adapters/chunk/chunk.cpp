@@ -10,7 +10,9 @@ DAXSIM_BEGIN
 namespace {
 
 constexpr extent_fs::Kind kKind{.magic = 0x314b4e5548435844,  // "DXCHUNK1"
-                                .map = extent_fs::MapOfChunks::stored};
+                                .map = extent_fs::MapOfChunks::stored,
+                                .reflink = Reflink::yes,
+                                .writes_elsewhere = true};
 // Of the smallest device.
 constexpr std::uint64_t kDefaultPart = 10;
 
@@ -63,9 +65,11 @@ Result<void> ChunkFs::mkfs(Devices devices, const Options& options) {
     return Errno::einval;
   }
   const std::uint64_t chunk_size = options.chunk_size != 0 ? options.chunk_size : default_chunk_size(devices);
-  return extent_fs::FileSystem::make(
-      devices, kKind,
-      {.files = options.files, .profile = profile_of(options.profile), .stripe_pages = chunk_size >> kPageShift});
+  return extent_fs::FileSystem::make(devices, kKind,
+                                     {.files = options.files,
+                                      .reflink = options.reflink,
+                                      .profile = profile_of(options.profile),
+                                      .stripe_pages = chunk_size >> kPageShift});
 }
 
 Result<std::shared_ptr<SuperBlock>> ChunkFs::mount(const dax::Context& context, Devices devices) {

@@ -12,6 +12,23 @@
 DAXSIM_BEGIN
 namespace extent_fs {
 
+Result<void> ExtentInode::move_blocks_locked(PageRange pages, std::uint64_t to) noexcept {
+  Metadata& metadata = file_system_.journal().metadata();
+  const std::uint64_t base = metadata.base(file_);
+  const std::uint64_t from = base + file_.extents.find(pages.first.value)->at(pages.first.value);
+  DAXSIM_TRY_VOID(file_system_.journal().change(
+      {.type = RecordType::move, .ino = file_.ino, .pages = pages, .physical = to - base}));
+  for (std::uint64_t behind = 0; behind < pages.pages;) {
+    const Place old = file_system_.chunks().place(from + behind);
+    const Space::Sharing left = metadata.sharing(from + behind, std::min(old.pages, pages.pages - behind));
+    if (!left.shared) {
+      file_system_.volumes()[old.first.volume]->end_generation({{old.first.page}, left.pages});
+    }
+    behind += left.pages;
+  }
+  return {};
+}
+
 class ExtentInode::Move final : public dax::BlockMover {
  public:
   Move(ExtentInode& inode, const Plan& plan) noexcept : inode_(inode), plan_(plan) {}
@@ -23,7 +40,8 @@ class ExtentInode::Move final : public dax::BlockMover {
     }
   }
 
-  // Errors: Errno::eagain (a fault has made some of the blocks written since the plan), and those of the devices.
+  // Errors: Errno::eagain (a fault has made some of the blocks written since the plan, or copied them), and those of the
+  // devices.
   Result<void> copy() noexcept override {
     FileSystem& fs = inode_.file_system_;
     if (!fs.volumes()[fs.chunks().place(plan_.from).first.volume]->is_direct()) {
@@ -32,7 +50,8 @@ class ExtentInode::Move final : public dax::BlockMover {
     {
       const MutexLock guard(fs.allocation_lock());
       const Extent* const extent = inode_.file_.extents.find(plan_.pages.first.value);
-      if (extent == nullptr || extent->state != plan_.state || extent->end() < plan_.pages.end().value) {
+      if (extent == nullptr || extent->state != plan_.state || extent->end() < plan_.pages.end().value ||
+          fs.journal().metadata().base(inode_.file_) + extent->at(plan_.pages.first.value) != plan_.from) {
         return Errno::eagain;
       }
     }
@@ -59,21 +78,10 @@ class ExtentInode::Move final : public dax::BlockMover {
     FileSystem& fs = inode_.file_system_;
     const MutexLock guard(fs.allocation_lock());
     DAXSIM_TRY_VOID(fs.begin_change_locked());
-    Metadata& metadata = fs.journal().metadata();
     // Taken for good by the record.
-    metadata.untake(plan_.to);
+    fs.journal().metadata().untake(plan_.to);
     done_ = true;
-    DAXSIM_TRY_VOID(fs.journal().change({.type = RecordType::move,
-                                         .ino = inode_.file_.ino,
-                                         .pages = plan_.pages,
-                                         .physical = plan_.to.first.value - metadata.base(inode_.file_)}));
-    for (std::uint64_t behind = 0; behind < plan_.pages.pages;) {
-      const Place old = fs.chunks().place(plan_.from + behind);
-      const std::uint64_t pages = std::min(old.pages, plan_.pages.pages - behind);
-      fs.volumes()[old.first.volume]->end_generation({{old.first.page}, pages});
-      behind += pages;
-    }
-    return {};
+    return inode_.move_blocks_locked(plan_.pages, plan_.to.first.value);
   }
 
  private:

@@ -50,6 +50,19 @@ Result<void> ExtentInode::copy_to_second(ByteRange bytes) noexcept {
   return {};
 }
 
+Result<void> ExtentInode::copy_blocks_to_second(PageRange addresses) const noexcept {
+  const Volumes volumes = file_system_.volumes();
+  Page buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
+  for (std::uint64_t behind = 0; behind < addresses.pages; ++behind) {
+    const Place place = file_system_.chunks().place((addresses.first + behind).value);
+    if (place.second) {
+      DAXSIM_TRY_VOID(volumes[place.first.volume]->read(place.first.page << kPageShift, buffer));
+      DAXSIM_TRY_VOID(volumes[place.second->volume]->write(place.second->page << kPageShift, buffer));
+    }
+  }
+  return {};
+}
+
 // Write-back makes the second copies of what is dirty, and from then on nobody can store: faults are blocked.
 Result<void> ExtentInode::scrub(ScrubReport& report) {
   DAXSIM_TRY_VOID(file_system_.check_mounted());

@@ -18,7 +18,7 @@ constexpr std::uint64_t kMostLog = 256;
 
 }  // namespace
 
-Result<Geometry> Geometry::make(const Blocks& blocks, std::uint32_t files, MapOfChunks map) noexcept {
+Result<Geometry> Geometry::make(const Blocks& blocks, std::uint32_t files, MapOfChunks map, Reflink reflink) noexcept {
   const auto is_too_large = [](std::uint64_t pages) { return pages > kMaxBlocks; };
   const auto is_too_small = [](std::uint64_t pages) { return pages != 0 && pages < 1 + kLeastData; };
   if (std::ranges::any_of(blocks, is_too_large) || std::ranges::any_of(blocks, is_too_small) || files > kMaxFiles) {
@@ -26,14 +26,16 @@ Result<Geometry> Geometry::make(const Blocks& blocks, std::uint32_t files, MapOf
   }
   Geometry geometry;
   geometry.blocks = blocks;
+  geometry.reflink = reflink;
   geometry.map_pages = map == MapOfChunks::stored ? 1 : 0;
   geometry.files = files != 0 ? files
                               : static_cast<std::uint32_t>(std::clamp<std::uint64_t>(blocks[0] / kBlocksPerFile,
                                                                                      kLeastFiles, kMostDefaultFiles));
   const std::uint64_t all_blocks = std::accumulate(blocks.begin(), blocks.end(), std::uint64_t{0});
+  const std::uint64_t most_extents = reflink == Reflink::yes ? 2 * all_blocks : all_blocks;
   geometry.checkpoint_pages =
       pages_for(sizeof(CheckpointHeader) + geometry.files * (sizeof(FileRecord) + kMaxName + 1) +
-                all_blocks * sizeof(ExtentRecord));
+                most_extents * sizeof(ExtentRecord));
   geometry.log_pages = std::clamp(blocks[0] / kBlocksPerLogPage, kLeastLog, kMostLog);
   geometry.first_data = 1 + geometry.map_pages + kSlots * (geometry.checkpoint_pages + geometry.log_pages);
   if (geometry.first_data + kLeastData > blocks[0]) {

@@ -30,6 +30,8 @@
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/units.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/vfs/inode.hpp"
+#include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
 namespace extent_fs {
@@ -43,6 +45,7 @@ inline constexpr std::uint64_t kCheckpointMagic = 0x544e494f504b4843;  // "CHKPO
 inline constexpr std::uint64_t kChunkMapMagic = 0x50414d4b4e554843;    // "CHUNKMAP"
 inline constexpr std::uint32_t kCommitMagic = 0x544d4d43;              // "CMMT"
 inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersionReflink = 2;  // files may share blocks
 inline constexpr std::uint64_t kVolumesOffset = 256;
 inline constexpr std::uint64_t kRootOffset = 512;
 inline constexpr std::uint32_t kSlots = 2;
@@ -65,6 +68,9 @@ struct Kind {
   std::uint64_t magic = 0;  // of the super record
   MapOfChunks map = MapOfChunks::one_for_each_volume;
   Placement placement = Placement::bound;
+  Reflink reflink = Reflink::no;  // whether mkfs may be told so
+  WhenRemoved when_removed = WhenRemoved::end_all;
+  bool writes_elsewhere = false;  // write(2) never overwrites
 };
 
 struct SuperRecord {
@@ -221,14 +227,17 @@ struct Geometry {
 
   Blocks blocks{};
   std::uint32_t files = 0;
-  std::uint64_t map_pages = 0;         // of the chunk map
-  std::uint64_t checkpoint_pages = 0;  // of each slot: every file and one extent for each block fit
-  std::uint64_t log_pages = 0;         // of each slot
-  std::uint64_t first_data = 0;        // of volume 0; that of the others is 1
+  Reflink reflink = Reflink::no;
+  std::uint64_t map_pages = 0;  // of the chunk map
+  // Of each slot: every file and one extent for each block fit, with reflink two (Metadata I5).
+  std::uint64_t checkpoint_pages = 0;
+  std::uint64_t log_pages = 0;   // of each slot
+  std::uint64_t first_data = 0;  // of volume 0; that of the others is 1
 
   // Errors: Errno::einval (files out of range; too few blocks on a volume for 16 of data, or too many).
   static Result<Geometry> make(const Blocks& blocks, std::uint32_t files,
-                               MapOfChunks map = MapOfChunks::one_for_each_volume) noexcept;
+                               MapOfChunks map = MapOfChunks::one_for_each_volume,
+                               Reflink reflink = Reflink::no) noexcept;
 
   [[nodiscard]] std::uint64_t checkpoint_offset(std::uint64_t slot) const noexcept {
     return (1 + map_pages + slot * (checkpoint_pages + log_pages)) << kPageShift;

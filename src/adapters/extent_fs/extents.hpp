@@ -82,6 +82,23 @@ class ExtentTree {
     }
     return {};
   }
+  // The pages, fewer than 2^32, are at `physical` from now on, written; calls `freed(PageRange addresses)` for each piece
+  // of what was there. Errors: Errno::enomem.
+  template <class Freed>
+  Result<void> replace(PageRange pages, std::uint64_t physical, Freed&& freed) noexcept {
+    DAXSIM_TRY_VOID(split_around(pages));
+    Extent* const extent = make(pages.first.value, physical, pages.pages, BlockState::written);
+    if (extent == nullptr) {
+      join_at(pages.end().value);
+      join_at(pages.first.value);
+      return Errno::enomem;
+    }
+    [[maybe_unused]] const Result<void> removed = remove(pages, freed);  // nothing is left to split
+    extents_.insert(*extent);
+    join_at(pages.end().value);
+    join_at(pages.first.value);
+    return {};
+  }
   // Moves everything from page `from` on up by `pages`. Errors: Errno::enomem.
   Result<void> shift_up(std::uint64_t from, std::uint64_t pages) noexcept;
   // Moves everything from page `from` on down by `pages`; [from - pages, from) is a hole.

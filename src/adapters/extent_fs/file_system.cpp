@@ -40,7 +40,7 @@ Result<void> FileSystem::make(Volumes volumes, const Kind& kind, const MakeOptio
   if (std::ranges::count(blocks, 0) != kMaxVolumes - std::ssize(volumes)) {
     return Errno::einval;
   }
-  DAXSIM_TRY(const Geometry geometry, Geometry::make(blocks, options.files, kind.map));
+  DAXSIM_TRY(const Geometry geometry, Geometry::make(blocks, options.files, kind.map, options.reflink));
   DAXSIM_TRY(const ChunkMap chunks, kind.map == MapOfChunks::stored
                                         ? ChunkMap::plan(geometry, options.profile, options.stripe_pages)
                                         : Result<ChunkMap>(ChunkMap::of_volumes(geometry, kind.placement)));
@@ -94,6 +94,7 @@ Result<void> FileSystem::load() {
   if (!std::ranges::all_of(volumes_, &Attachment::is_direct)) {
     DAXSIM_TRY(page_pool_, pagecache::Pool::create(system(), kPoolPages));
   }
+  reflink_ = journal_->reflink();
   DAXSIM_TRY_VOID(journal_->release_orphans());
   // Whatever a crash left behind the end of the log is out of the way now, and both slots are good again.
   return journal_->checkpoint();
@@ -502,13 +503,6 @@ void FileSystem::closed(std::uint32_t ino) noexcept {
     // Frees; needs no memory, and what is not freed now is freed at the next mount.
     [[maybe_unused]] const auto released = journal_->change({.type = RecordType::release, .ino = ino});
   }
-}
-
-Result<void> FileSystem::pre_remove(Attachment&) { return dax::orderly_teardown(context_, *this); }
-
-Result<void> FileSystem::failure(Attachment&, ByteRange) {
-  dax::surprise_teardown(context_, *this, Errno::eio);
-  return {};
 }
 
 }  // namespace extent_fs

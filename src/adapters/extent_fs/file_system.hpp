@@ -48,6 +48,7 @@ class FileSystem final : public SuperBlock, private Holder {
  public:
   struct MakeOptions {
     std::uint32_t files = 0;
+    Reflink reflink = Reflink::no;
     // Where the map is stored.
     Profile profile = Profile::single;
     std::uint64_t stripe_pages = 0;
@@ -76,6 +77,7 @@ class FileSystem final : public SuperBlock, private Holder {
   [[nodiscard]] Volumes volumes() const noexcept { return volumes_; }
   [[nodiscard]] const Kind& kind() const noexcept { return kind_; }
   [[nodiscard]] const ChunkMap& chunks() const noexcept { return *chunks_; }
+  [[nodiscard]] Reflink reflink() const noexcept { return reflink_; }
   [[nodiscard]] Attachment* bdev() const noexcept override { return volumes_[0]; }
   // Where pages of the files' other part are cached; null: no file has one.
   [[nodiscard]] pagecache::Pool* page_pool() const noexcept { return page_pool_.get(); }
@@ -119,6 +121,12 @@ class FileSystem final : public SuperBlock, private Holder {
   void release_devices() noexcept;
   Result<void> pre_remove(Attachment& device) override;
   Result<void> failure(Attachment& device, ByteRange bytes) override;
+  // Calls `visit(Inode&, PageRange)` for the pages of files in core that are on these pages of the device: the reverse
+  // map, made when it is asked for.
+  template <class Visit>
+  void for_each_owner(const Attachment& device, PageRange device_pages, Visit visit);
+  void revoke_files_on(const Attachment& device);
+  [[nodiscard]] bool is_metadata(const Attachment& device, PageRange pages) const noexcept;
 
   enum class InCore : std::uint8_t { no, yes };
   std::shared_ptr<Inode> keep_in_core(std::uint32_t ino) DAXSIM_REQUIRES(name_space_);
@@ -151,6 +159,7 @@ class FileSystem final : public SuperBlock, private Holder {
   const Kind kind_;
   const ChunkMap* chunks_ = nullptr;  // the journal's, from load() on
   std::unique_ptr<pagecache::Pool> page_pool_;
+  Reflink reflink_ = Reflink::no;  // of this file system
   std::atomic<bool> unmounted_{false};
   Mutex name_space_{LockRank::name_space};
   std::map<std::uint32_t, std::shared_ptr<Inode>> in_core_ DAXSIM_GUARDED_BY(name_space_);

@@ -69,6 +69,13 @@ FileExtent ExtentInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept 
     answer.cookie = cookie_of(address);
   }
   answer.pages = {page, std::min(most, answer.extent.end() - page)};
+  if (answer.kind == FileExtent::Kind::memory) {
+    const Space::Sharing sharing =
+        file_system_.journal().metadata().sharing(address_of(answer.cookie), answer.pages.pages);
+    answer.pages.pages = sharing.pages;
+    answer.shared = sharing.shared;
+    answer.written_elsewhere = file_system_.kind().writes_elsewhere;
+  }
   answer.metadata_dirty = file_system_.journal().is_dirty(file_);
   return answer;
 }
@@ -110,6 +117,7 @@ Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) no
       const std::uint64_t most = answer.pages.pages;
       answer = look_up_locked(pages.first, most);
       answer.is_new = true;
+      answer.written_elsewhere = false;  // nothing is there yet
     }
   }
   return is_direct(answer) ? dax::generic_direct_access(answer) : as_cached(answer);
@@ -305,13 +313,23 @@ Result<void> ExtentInode::fallocate(Fallocate mode, ByteRange bytes) {
     case Fallocate::allocate_keep_size:
       DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
       break;
+    case Fallocate::unshare_range:
+      if (file_system_.reflink() == Reflink::no) {
+        return Errno::eopnotsupp;
+      }
+      DAXSIM_TRY_VOID(as_io_error(change_layout(mode, bytes)));
+      DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
+      break;
     case Fallocate::zero_range:
       DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
-      [[fallthrough]];
+      DAXSIM_TRY_VOID(as_io_error(change_layout(mode, bytes)));
+      // What was shared is holes now.
+      DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
+      break;
     default:
       DAXSIM_TRY_VOID(as_io_error(change_layout(mode, bytes)));
   }
-  const bool extends = mode == Fallocate::allocate || mode == Fallocate::zero_range;
+  const bool extends = mode == Fallocate::allocate || mode == Fallocate::zero_range || mode == Fallocate::unshare_range;
   if (!extends || bytes.end() <= size()) {
     return {};
   }
@@ -331,6 +349,8 @@ Result<void> ExtentInode::change_layout(Fallocate mode, ByteRange bytes) {
       return collapse(bytes);
     case Fallocate::insert_range:
       return insert(bytes);
+    case Fallocate::unshare_range:
+      return dax::unshare_range(file_system_.context(), *this, pages_of(bytes));
     default:
       return Errno::eopnotsupp;
   }
@@ -397,6 +417,7 @@ Result<void> ExtentInode::zero(ByteRange bytes) {
   DAXSIM_TRY(const PageRange whole, zero_edges(bytes));
   if (!whole.empty()) {
     DAXSIM_TRY_VOID(forget_pages(whole, EvenCows::no));
+    DAXSIM_TRY_VOID(leave_shared_blocks(whole));
     const std::array records{
         Record{.type = RecordType::set_state, .state = BlockState::unwritten, .ino = file_.ino, .pages = whole}};
     DAXSIM_TRY_VOID(change(records));

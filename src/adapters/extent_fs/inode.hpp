@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "adapters/extent_fs/file_system.hpp"
 #include "adapters/extent_fs/metadata.hpp"
@@ -35,6 +36,8 @@ class ExtentInode final : public Inode {
   ~ExtentInode() override;
 
   Result<FileExtent> direct_access(PageRange pages, Access access) noexcept override;
+  Result<FileExtent> begin_copy(PageRange pages) noexcept override;
+  Result<void> end_copy(const FileExtent& copy, Copied copied) noexcept override;
   Result<FileExtent> find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept override;
   FaultOutcome fault(FaultRequest& request) noexcept override;
   // Makes the second copy of what has one.
@@ -47,6 +50,7 @@ class ExtentInode final : public Inode {
   Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) override;
   Result<void> truncate(std::uint64_t bytes) override;
   Result<void> fallocate(Fallocate mode, ByteRange bytes) override;
+  Result<void> reflink(Inode& source, ByteRange bytes, std::uint64_t offset) override;
 
   // Of which group of chunks the blocks to come are; the one they are of is always good.
   // Errors: Errno::einval (it has blocks of another), Errno::eio, Errno::eshutdown.
@@ -66,6 +70,8 @@ class ExtentInode final : public Inode {
   // Compares the copies of what is written, and makes the second like the first where they differ.
   // Errors: Errno::eio, Errno::eshutdown, Errno::enospc, Errno::enomem.
   Result<void> scrub(ScrubReport& report);
+  // Which pages are on these pages of the device.
+  std::vector<PageRange> pages_on(const Attachment& device, PageRange device_pages);
 
  private:
   // What `page` is now, whoever serves it; the answer's pages are [page, page + most) at most.
@@ -106,6 +112,8 @@ class ExtentInode final : public Inode {
   // Makes the second copy of these bytes of the file like the first, where there is one. Errors: those of
   // Attachment::read and write.
   Result<void> copy_to_second(ByteRange bytes) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
+  // The same for whole blocks, wherever they belong.
+  Result<void> copy_blocks_to_second(PageRange addresses) const noexcept;
   // Blocks on their way to others.
   class Move;
   struct Plan {
@@ -122,6 +130,27 @@ class ExtentInode final : public Inode {
   // Writes back what the page cache has of its pages whose blocks move, and lets go of it. Errors: those of
   // FilePages::writeback_range. Context: invalidate_lock held exclusively.
   Result<void> empty_cache(PageRange pages) noexcept;
+  // The blocks of `pages`, all of one extent, are at the addresses from `to` on now; ends the generation of those that
+  // nobody has any more. Errors: Errno::eio, Errno::eshutdown, Errno::enomem.
+  Result<void> move_blocks_locked(PageRange pages, std::uint64_t to) noexcept
+      DAXSIM_REQUIRES(file_system_.allocation_lock());
+
+  // What reflink() was asked for.
+  struct Clone {
+    ExtentInode& source;
+    PageRange from;
+    PageRange to;
+    std::uint64_t end = 0;  // byte of this file behind the last that came over
+  };
+  // Errors: Errno::einval, Errno::efbig.
+  Result<Clone> plan_clone(ExtentInode& source, ByteRange bytes, std::uint64_t offset) noexcept;
+  // Both files: nobody maps them or has the pages pinned. Then shares the blocks. Errors: those of reflink.
+  Result<void> clone_alone(const Clone& clone) DAXSIM_REQUIRES(i_rwsem());
+  Result<void> clone_from_other(const Clone& clone) DAXSIM_REQUIRES(i_rwsem());
+  Result<void> share_blocks(const Clone& clone) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+  // Shared blocks in `pages` become holes. Errors: Errno::eio, Errno::eshutdown, Errno::enomem.
+  Result<void> leave_shared_blocks(PageRange pages) noexcept DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+
   // One change of several records, in one commit or none. Errors: Errno::eio, Errno::enomem (of the first record only:
   // the others need no memory).
   Result<void> change(std::span<const Record> records) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());

@@ -220,7 +220,8 @@ Result<Geometry> read_super(Volumes volumes, const Kind& kind) noexcept {
   if (super.magic != kind.magic) {
     return Errno::einval;
   }
-  if (super.version != kVersion) {
+  const bool reflink = super.version == kVersionReflink && kind.reflink == Reflink::yes;
+  if (super.version != kVersion && !reflink) {
     return Errno::eopnotsupp;
   }
   if (super.crc != crc_of(super) || super.blocks > device.pages() || super.files == 0) {
@@ -233,7 +234,7 @@ Result<Geometry> read_super(Volumes volumes, const Kind& kind) noexcept {
   for (std::uint32_t volume = 1; volume < volumes.size(); ++volume) {
     DAXSIM_TRY(blocks[volume], read_volume(volumes, volume));
   }
-  const auto geometry = Geometry::make(blocks, super.files, kind.map);
+  const auto geometry = Geometry::make(blocks, super.files, kind.map, reflink ? Reflink::yes : Reflink::no);
   return geometry.ok() ? geometry : Result<Geometry>(Errno::euclean);
 }
 
@@ -276,7 +277,7 @@ Result<void> Journal::format(Volumes volumes, const Geometry& geometry, const Ki
   DAXSIM_TRY_VOID(fence_all(volumes));
   SuperRecord super{};
   super.magic = kind.magic;
-  super.version = kVersion;
+  super.version = geometry.reflink == Reflink::yes ? kVersionReflink : kVersion;
   super.blocks = geometry.blocks[0];
   super.files = geometry.files;
   super.volumes = kind.map == MapOfChunks::stored ? static_cast<std::uint32_t>(volumes.size()) : 0;
@@ -336,7 +337,7 @@ Result<void> Journal::choose_slot() {
 
 Result<void> Journal::load_slot(std::uint64_t slot) {
   metadata_.reset();
-  DAXSIM_TRY(metadata_, Metadata::create(arena_, chunks_, geometry_.files));
+  DAXSIM_TRY(metadata_, Metadata::create(arena_, chunks_, geometry_.files, geometry_.reflink));
   DAXSIM_TRY(const CheckpointHeader header, read_header(device_, geometry_, slot));
   number_ = header.number;
   committed_ = header.sequence;

@@ -41,6 +41,7 @@ class Journal {
   static Result<std::unique_ptr<Journal>> load(Volumes volumes, const Kind& kind, Arena& arena);
 
   [[nodiscard]] const ChunkMap& chunks() const noexcept { return chunks_; }
+  [[nodiscard]] Reflink reflink() const noexcept { return geometry_.reflink; }
   [[nodiscard]] Metadata& metadata() noexcept { return *metadata_; }
 
   // Whether the records of one change fit into the running transaction; if not, commit first.

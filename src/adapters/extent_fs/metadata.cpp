@@ -2,6 +2,8 @@
 #include "adapters/extent_fs/metadata.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 
 DAXSIM_BEGIN
 namespace extent_fs {
@@ -19,17 +21,23 @@ void File::set_name(std::string_view name) noexcept {
   name.copy(name_bytes, sizeof(name_bytes));
 }
 
-Result<std::unique_ptr<Metadata>> Metadata::create(Arena& arena, const ChunkMap& chunks, std::uint32_t files) {
+Result<std::unique_ptr<Metadata>> Metadata::create(Arena& arena, const ChunkMap& chunks, std::uint32_t files,
+                                                   Reflink reflink) {
   std::vector<Space> spaces;
   for (std::size_t number = 0; number < chunks.count(); ++number) {
-    DAXSIM_TRY(Space space, Space::create(chunks[number].pages, chunks[number].reserved));
+    DAXSIM_TRY(Space space, Space::create(chunks[number].pages, chunks[number].reserved, reflink));
     spaces.push_back(std::move(space));
   }
-  return std::unique_ptr<Metadata>(new Metadata(arena, chunks, files, std::move(spaces)));
+  return std::unique_ptr<Metadata>(new Metadata(arena, chunks, files, reflink, std::move(spaces)));
 }
 
-Metadata::Metadata(Arena& arena, const ChunkMap& chunks, std::uint32_t files, std::vector<Space> spaces)
-    : arena_(arena), chunks_(chunks), spaces_(std::move(spaces)), by_ino_(std::size_t{files} + 1) {}
+Metadata::Metadata(Arena& arena, const ChunkMap& chunks, std::uint32_t files, Reflink reflink,
+                   std::vector<Space> spaces)
+    : arena_(arena),
+      chunks_(chunks),
+      most_shared_(reflink == Reflink::no ? 0 : chunks[chunks.count() - 1].end()),
+      spaces_(std::move(spaces)),
+      by_ino_(std::size_t{files} + 1) {}
 
 Metadata::~Metadata() {
   directory_.clear();
@@ -90,7 +98,8 @@ Result<void> Metadata::create_file(const Record& record) noexcept {
 
 Result<void> Metadata::release(File& file) noexcept {
   // Splits nothing, so it cannot run out of memory.
-  DAXSIM_TRY_VOID(file.extents.remove({{0}, kMaxFilePages}, [&](PageRange freed) { defer(file, freed); }));
+  DAXSIM_TRY_VOID(
+      file.extents.remove({{0}, kMaxFilePages}, [&](PageRange physical) { drop_owner(freed(file, physical)); }));
   by_ino_[file.ino] = nullptr;
   lowest_free_ = std::min(lowest_free_, file.ino);
   --files_;
@@ -142,23 +151,72 @@ void Metadata::untake(PageRange addresses) noexcept {
   });
 }
 
-void Metadata::defer(const File& file, PageRange freed) noexcept {
-  for_each_space({{base(file) + freed.first.value}, freed.pages}, [](Space& space, PageRange pages) {
-    space.defer(pages);
+Space::Sharing Metadata::sharing(std::uint64_t first, std::uint64_t most) const noexcept {
+  const std::size_t number = chunks_.find(first);
+  return spaces_[number].sharing(first - chunks_[number].first, most);
+}
+
+Result<std::uint64_t> Metadata::owned_pages(PageRange addresses) noexcept {
+  std::uint64_t owned = 0;
+  const bool possible = !addresses.empty() && for_each_space(addresses, [&owned](const Space& space, PageRange pages) {
+    const std::optional<std::uint64_t> here = space.owned_pages(pages);
+    owned += here.value_or(0);
+    return here.has_value();
+  });
+  if (!possible || !can_share(owned)) {
+    return Errno::euclean;
+  }
+  return owned;
+}
+
+void Metadata::add_owner(PageRange addresses) noexcept {
+  for_each_space(addresses, [](Space& space, PageRange pages) {
+    space.add_owner(pages);
     return true;
   });
 }
 
+void Metadata::drop_owner(PageRange addresses) noexcept {
+  for_each_space(addresses, [this](Space& space, PageRange pages) {
+    shared_pages_ -= space.drop_owner(pages);
+    return true;
+  });
+}
+
+// Free blocks; where files may share blocks, a checkpoint names those of several files several times.
 Result<void> Metadata::map(File& file, const Record& record) noexcept {
   const PageRange run = addresses(file, record.physical, record.pages.pages);
-  if (!is_inside_file(record.pages) || !file.extents.is_hole(record.pages) || !take(run)) {
+  if (!is_inside_file(record.pages) || !file.extents.is_hole(record.pages)) {
     return Errno::euclean;
   }
-  auto inserted = file.extents.insert(record.pages, record.physical, record.state);
-  if (!inserted.ok()) {
-    untake(run);
+  DAXSIM_TRY(const std::uint64_t owned, owned_pages(run));
+  if (owned != 0 && record.state == BlockState::unwritten) {
+    return Errno::euclean;
   }
-  return inserted;
+  DAXSIM_TRY_VOID(file.extents.insert(record.pages, record.physical, record.state));
+  add_owner(run);
+  shared_pages_ += owned;
+  return {};
+}
+
+Result<void> Metadata::share(File& file, const Record& record) noexcept {
+  const PageRange run = addresses(file, record.physical, record.pages.pages);
+  if (!is_inside_file(record.pages) || record.pages.pages > std::numeric_limits<std::uint32_t>::max()) {
+    return Errno::euclean;
+  }
+  DAXSIM_TRY(const std::uint64_t owned, owned_pages(run));
+  if (owned != run.pages) {
+    return Errno::euclean;
+  }
+  // First one owner more, since the pages may have had these very blocks.
+  add_owner(run);
+  shared_pages_ += owned;
+  const Result<void> replaced = file.extents.replace(record.pages, record.physical,
+                                                     [&](PageRange physical) { drop_owner(freed(file, physical)); });
+  if (!replaced.ok()) {
+    drop_owner(run);
+  }
+  return replaced;
 }
 
 Result<void> Metadata::move(File& file, const Record& record) noexcept {
@@ -170,7 +228,7 @@ Result<void> Metadata::move(File& file, const Record& record) noexcept {
   const PageRange old{{from->at(record.pages.first.value)}, record.pages.pages};
   auto moved = file.extents.move(record.pages, record.physical);
   if (moved.ok()) {
-    defer(file, old);
+    drop_owner(freed(file, old));
   } else {
     untake(run);
   }
@@ -236,12 +294,16 @@ Result<void> Metadata::apply(const Record& record) noexcept {
     case RecordType::move:
       return move(*file, record);
 
+    case RecordType::share:
+      return share(*file, record);
+
     case RecordType::set_state:
       return is_inside_file(pages) ? extents.set_state(pages, record.state) : Result<void>(Errno::euclean);
 
     case RecordType::unmap:
-      return is_inside_file(pages) ? extents.remove(pages, [&](PageRange freed) { defer(*file, freed); })
-                                   : Result<void>(Errno::euclean);
+      return is_inside_file(pages)
+                 ? extents.remove(pages, [&](PageRange physical) { drop_owner(freed(*file, physical)); })
+                 : Result<void>(Errno::euclean);
 
     case RecordType::shift_up:
       if (!is_inside_file(pages) || extents.end() > kMaxFilePages - pages.pages) {

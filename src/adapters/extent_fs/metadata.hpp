@@ -4,10 +4,12 @@
 //
 // Memory comes from the arena; nothing here allocates elsewhere after create(). Threads: the caller's lock.
 //
-// I1 No address belongs to two files, nor to a file and the free space.
+// I1 No address belongs to a file and the free space, nor, unless files may share blocks, to two files or twice to one.
 // I2 Names are unique; a file without a name is unlinked and waits for its last close.
 // I3 apply() does all of a record or nothing.
 // I4 All extents of a file are at addresses that its group may have.
+// I5 Owners beside the first, of all addresses together, are no more than there are addresses: so there are at most twice
+//    as many extents as blocks, and a checkpoint has room for them.
 #pragma once
 
 #include <atomic>
@@ -48,7 +50,8 @@ struct File : boost::intrusive::set_base_hook<> {
 class Metadata {
  public:
   // `chunks` outlives it. Errors: Errno::enomem.
-  static Result<std::unique_ptr<Metadata>> create(Arena& arena, const ChunkMap& chunks, std::uint32_t files);
+  static Result<std::unique_ptr<Metadata>> create(Arena& arena, const ChunkMap& chunks, std::uint32_t files,
+                                                  Reflink reflink = Reflink::no);
   ~Metadata();
   Metadata(const Metadata&) = delete;
   Metadata& operator=(const Metadata&) = delete;
@@ -68,6 +71,10 @@ class Metadata {
   [[nodiscard]] std::uint64_t base(const File& file) const noexcept {
     return chunks_.addresses(file.group).first.value;
   }
+  // Of addresses from `first` on in one chunk.
+  [[nodiscard]] Space::Sharing sharing(std::uint64_t first, std::uint64_t most) const noexcept;
+  // Whether so many more pages can be shared.
+  [[nodiscard]] bool can_share(std::uint64_t pages) const noexcept { return pages <= most_shared_ - shared_pages_; }
   // Gives back what no record has mentioned.
   void untake(PageRange addresses) noexcept;
 
@@ -81,12 +88,13 @@ class Metadata {
   };
   using Directory = boost::intrusive::set<File, boost::intrusive::key_of_value<ByName>>;
 
-  Metadata(Arena& arena, const ChunkMap& chunks, std::uint32_t files, std::vector<Space> spaces);
+  Metadata(Arena& arena, const ChunkMap& chunks, std::uint32_t files, Reflink reflink, std::vector<Space> spaces);
   Result<void> create_file(const Record& record) noexcept;
   Result<void> release(File& file) noexcept;
   Result<void> map(File& file, const Record& record) noexcept;
   Result<void> move(File& file, const Record& record) noexcept;
   Result<void> set_group(File& file, std::uint64_t group) noexcept;
+  Result<void> share(File& file, const Record& record) noexcept;
   // Calls `visit(Space&, PageRange)` for the part of each chunk until one answers false; true when none did.
   template <class Visit>
   bool for_each_space(PageRange addresses, Visit visit) noexcept;
@@ -94,13 +102,22 @@ class Metadata {
   [[nodiscard]] PageRange addresses(const File& file, std::uint64_t physical, std::uint64_t pages) const noexcept;
   // All of them or none.
   bool take(PageRange addresses) noexcept;
-  // Of a file's extents; frees them once no checkpoint refers to them.
-  void defer(const File& file, PageRange freed) noexcept;
+  // How many of these have an owner already. Errors: Errno::euclean (they cannot get one more).
+  Result<std::uint64_t> owned_pages(PageRange addresses) noexcept;
+  void add_owner(PageRange addresses) noexcept;
+  // Of addresses; those that nobody has any more are free once no checkpoint refers to them.
+  void drop_owner(PageRange addresses) noexcept;
+  // The addresses of a piece of a file's extents.
+  [[nodiscard]] PageRange freed(const File& file, PageRange physical) const noexcept {
+    return {{base(file) + physical.first.value}, physical.pages};
+  }
 
   Arena& arena_;
   const ChunkMap& chunks_;
-  std::vector<Space> spaces_;  // by chunk
-  std::vector<File*> by_ino_;  // as long as the largest number, from mount on
+  const std::uint64_t most_shared_;
+  std::vector<Space> spaces_;       // by chunk
+  std::uint64_t shared_pages_ = 0;  // owners beside the first, of all addresses
+  std::vector<File*> by_ino_;       // as long as the largest number, from mount on
   Directory directory_;
   std::uint32_t files_ = 0;
   std::uint32_t lowest_free_ = 1;  // no lower number is free

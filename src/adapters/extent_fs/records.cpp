@@ -30,7 +30,7 @@ Result<Record> decode(std::span<const std::byte>& from) noexcept {
   std::memcpy(&raw, from.data(), sizeof(raw));
   const std::size_t padded = round_up(raw.name_length, 8);
   if (raw.type < static_cast<std::uint8_t>(RecordType::create) ||
-      raw.type > static_cast<std::uint8_t>(RecordType::move) ||
+      raw.type > static_cast<std::uint8_t>(RecordType::share) ||
       raw.state > static_cast<std::uint8_t>(BlockState::unwritten) || from.size() - sizeof(raw) < padded) {
     return Errno::euclean;
   }

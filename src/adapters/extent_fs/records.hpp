@@ -30,6 +30,7 @@ enum class RecordType : std::uint8_t {
   shift_down = 10,  // ino, pages, a hole: everything behind it moves down onto it
   group = 11,       // ino, group: where the extents to come are; with extents only if they may be there too
   move = 12,        // ino, pages, all of one extent, physical: what they hold has moved there
+  share = 13,       // ino, pages, physical: they have these blocks, which others have too; what they had is free
 };
 
 struct Record {

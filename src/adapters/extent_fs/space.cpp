@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 DAXSIM_BEGIN
 namespace extent_fs {
@@ -26,17 +27,24 @@ WordPart part_of(std::uint64_t page, std::uint64_t end) noexcept {
 
 }  // namespace
 
-Result<Space> Space::create(std::uint64_t blocks, std::uint64_t first_data) {
+Result<Space> Space::create(std::uint64_t blocks, std::uint64_t first_data, Reflink reflink) {
   Space space(blocks, first_data);
   space.groups_ = (blocks + kPagesPerPmd - 1) / kPagesPerPmd;
   const std::size_t words = space.groups_ * (kPagesPerPmd / kWordBits);
   space.used_ = make_zeroed<std::uint64_t>(words);
   space.used_in_group_ = make_zeroed<std::uint16_t>(space.groups_);
-  for (Deferred& deferred : space.deferred_) {
+  bool complete = space.used_ != nullptr && space.used_in_group_ != nullptr;
+  const auto reserve = [&](Deferred& deferred) {
     deferred.bits = make_zeroed<std::uint64_t>(words);
+    complete &= deferred.bits != nullptr;
+  };
+  std::ranges::for_each(space.deferred_, reserve);
+  if (reflink == Reflink::yes) {
+    space.more_owners_ = make_zeroed<std::uint32_t>(blocks);
+    complete &= space.more_owners_ != nullptr;
+    std::ranges::for_each(space.parted_, reserve);
   }
-  if (space.used_ == nullptr || space.used_in_group_ == nullptr || space.deferred_[0].bits == nullptr ||
-      space.deferred_[1].bits == nullptr) {
+  if (!complete) {
     return Errno::enomem;
   }
   space.free_ = space.groups_ * kPagesPerPmd;
@@ -169,34 +177,124 @@ bool Space::take(PageRange pages) noexcept {
 
 void Space::untake(PageRange pages) noexcept { clear(pages); }
 
-void Space::defer(PageRange pages) noexcept {
-  Deferred& deferred = deferred_[0];
-  for (std::uint64_t page = pages.first.value; page < pages.end().value;) {
-    const WordPart part = part_of(page, pages.end().value);
-    deferred.bits[part.word] |= part.mask;
-    deferred.low_word = std::min(deferred.low_word, part.word);
-    deferred.high_word = std::max(deferred.high_word, part.word + 1);
+void Space::Deferred::add(PageRange these) noexcept {
+  for (std::uint64_t page = these.first.value; page < these.end().value;) {
+    const WordPart part = part_of(page, these.end().value);
+    bits[part.word] |= part.mask;
+    low_word = std::min(low_word, part.word);
+    high_word = std::max(high_word, part.word + 1);
     page = part.end;
   }
-  deferred.pages += pages.pages;
+  pages += these.pages;
+}
+
+bool Space::Deferred::contains(std::uint64_t page) const noexcept {
+  return (bits[page / kWordBits] >> (page % kWordBits) & 1) != 0;
+}
+
+template <class Ripe>
+void Space::Deferred::drain(Ripe ripe) noexcept {
+  for (std::uint64_t word = low_word; word < high_word; ++word) {
+    for (std::uint64_t left = bits[word]; left != 0;) {
+      const auto from = static_cast<unsigned>(std::countr_zero(left));
+      const auto count = static_cast<unsigned>(std::countr_one(left >> from));
+      const PageRange run{{word * kWordBits + from}, count};
+      ripe(run);
+      left &= ~part_of(run.first.value, run.end().value).mask;
+    }
+    bits[word] = 0;
+  }
+  pages = 0;
+  low_word = ~std::uint64_t{0};
+  high_word = 0;
+}
+
+void Space::defer(PageRange pages) noexcept { deferred_[0].add(pages); }
+
+// --- owners ---
+
+bool Space::is_used(std::uint64_t page) const noexcept {
+  return (used_[page / kWordBits] >> (page % kWordBits) & 1) != 0;
+}
+
+bool Space::is_shared(std::uint64_t page) const noexcept {
+  return more_owners_[page] != 0 || parted_[0].contains(page) || parted_[1].contains(page);
+}
+
+std::optional<std::uint64_t> Space::owned_pages(PageRange pages) const noexcept {
+  if (pages.empty() || pages.first.value < first_data_ || pages.first.value >= blocks_ ||
+      pages.pages > blocks_ - pages.first.value) {
+    return {};
+  }
+  if (!shares()) {
+    return run_length(pages.first.value, pages.pages) == pages.pages ? std::optional<std::uint64_t>(0) : std::nullopt;
+  }
+  std::uint64_t owned = 0;
+  for (std::uint64_t page = pages.first.value; page < pages.end().value; ++page) {
+    if (!is_used(page)) {
+      continue;
+    }
+    if (deferred_[0].contains(page) || deferred_[1].contains(page) ||
+        more_owners_[page] == std::numeric_limits<std::uint32_t>::max()) {
+      return {};
+    }
+    ++owned;
+  }
+  return owned;
+}
+
+void Space::add_owner(PageRange pages) noexcept {
+  if (!shares()) {
+    return set(pages);
+  }
+  for (std::uint64_t page = pages.first.value; page < pages.end().value; ++page) {
+    if (is_used(page)) {
+      ++more_owners_[page];
+    } else {
+      set({{page}, 1});
+    }
+  }
+}
+
+std::uint64_t Space::drop_owner(PageRange pages) noexcept {
+  if (!shares()) {
+    defer(pages);
+    return 0;
+  }
+  std::uint64_t left = 0;
+  for (std::uint64_t page = pages.first.value; page < pages.end().value; ++page) {
+    if (more_owners_[page] == 0) {
+      defer({{page}, 1});
+    } else {
+      --more_owners_[page];
+      ++left;
+      if (!parted_[0].contains(page)) {
+        parted_[0].add({{page}, 1});
+      }
+    }
+  }
+  return left;
+}
+
+Space::Sharing Space::sharing(std::uint64_t first, std::uint64_t most) const noexcept {
+  if (!shares()) {
+    return {.pages = most};
+  }
+  const bool shared = is_shared(first);
+  std::uint64_t pages = 1;
+  while (pages < most && is_shared(first + pages) == shared) {
+    ++pages;
+  }
+  return {.shared = shared, .pages = pages};
 }
 
 void Space::checkpointed() noexcept {
-  Deferred& ripe = deferred_[1];
-  for (std::uint64_t word = ripe.low_word; word < ripe.high_word; ++word) {
-    for (std::uint64_t bits = ripe.bits[word]; bits != 0;) {
-      const auto from = static_cast<unsigned>(std::countr_zero(bits));
-      const auto count = static_cast<unsigned>(std::countr_one(bits >> from));
-      const PageRange run{{word * kWordBits + from}, count};
-      clear(run);
-      bits &= ~part_of(run.first.value, run.end().value).mask;
-    }
-    ripe.bits[word] = 0;
-  }
-  ripe.pages = 0;
-  ripe.low_word = ~std::uint64_t{0};
-  ripe.high_word = 0;
+  deferred_[1].drain([this](PageRange run) { clear(run); });
   std::swap(deferred_[0], deferred_[1]);
+  if (shares()) {
+    parted_[1].drain([](PageRange) {});
+    std::swap(parted_[0], parted_[1]);
+  }
 }
 
 }  // namespace extent_fs

@@ -6,6 +6,10 @@
 // is allocated later, so everything works in the fault path. Threads: the caller's lock.
 //
 // I1 A page is free, used, or deferred (freed, but kept for one or two more checkpoints).
+// Where files may share blocks, each used page has one owner or more. A page that has lost one of several counts as shared
+// for two more checkpoints: whichever of the two on the device is read back, the one that has left may be there again, and
+// the page must hold what it held then.
+//
 // I2 used_in_group_ counts the set bits of used_; deferred pages are set in used_ too.
 #pragma once
 
@@ -16,6 +20,7 @@
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/units.hpp"
 #include "daxsim/base/zeroed_array.hpp"
+#include "daxsim/vfs/inode.hpp"
 
 DAXSIM_BEGIN
 namespace extent_fs {
@@ -23,7 +28,7 @@ namespace extent_fs {
 class Space {
  public:
   // Pages [0, first_data) are used for ever. Errors: Errno::enomem.
-  static Result<Space> create(std::uint64_t blocks, std::uint64_t first_data);
+  static Result<Space> create(std::uint64_t blocks, std::uint64_t first_data, Reflink reflink = Reflink::no);
 
   // Pages that are not metadata.
   [[nodiscard]] std::uint64_t total_pages() const noexcept { return blocks_ - first_data_; }
@@ -47,6 +52,20 @@ class Space {
   void untake(PageRange pages) noexcept;
   // Gives back what the device may mention.
   void defer(PageRange pages) noexcept;
+
+  // How many of these have an owner; nothing when one is neither free nor a file's, or is a file's and must not be shared.
+  [[nodiscard]] std::optional<std::uint64_t> owned_pages(PageRange pages) const noexcept;
+  // One more owner for each; for free ones the first.
+  void add_owner(PageRange pages) noexcept;
+  // One owner less for each; those that have none left are deferred. Answers how many have some left.
+  std::uint64_t drop_owner(PageRange pages) noexcept;
+  // How many pages from `first` on, at most `most`, are all shared or all not.
+  struct Sharing {
+    bool shared = false;
+    std::uint64_t pages = 0;
+  };
+  [[nodiscard]] Sharing sharing(std::uint64_t first, std::uint64_t most) const noexcept;
+
   // A checkpoint has been written.
   void checkpointed() noexcept;
 
@@ -56,9 +75,18 @@ class Space {
     std::uint64_t pages = 0;
     std::uint64_t low_word = ~std::uint64_t{0};  // words [low_word, high_word) may have bits
     std::uint64_t high_word = 0;
+
+    void add(PageRange these) noexcept;
+    [[nodiscard]] bool contains(std::uint64_t page) const noexcept;
+    // Calls `ripe(PageRange)` for each run, and is empty then.
+    template <class Ripe>
+    void drain(Ripe ripe) noexcept;
   };
 
   Space(std::uint64_t blocks, std::uint64_t first_data) noexcept : blocks_(blocks), first_data_(first_data) {}
+  [[nodiscard]] bool shares() const noexcept { return more_owners_ != nullptr; }
+  [[nodiscard]] bool is_used(std::uint64_t page) const noexcept;
+  [[nodiscard]] bool is_shared(std::uint64_t page) const noexcept;
   // The first free page at or after `page`.
   [[nodiscard]] std::uint64_t next_free(std::uint64_t page) const noexcept;
   void set(PageRange pages) noexcept;
@@ -71,6 +99,8 @@ class Space {
   ZeroedArray<std::uint64_t> used_;           // one bit per page
   ZeroedArray<std::uint16_t> used_in_group_;  // 0 to 512
   Deferred deferred_[2];                      // freed since the last checkpoint; between the last two
+  ZeroedArray<std::uint32_t> more_owners_;    // beside the first; null where nothing is shared
+  Deferred parted_[2];                        // have lost an owner since the last checkpoint; between the last two
   std::uint64_t free_ = 0;
   std::uint64_t free_groups_ = 0;
   std::uint64_t first_not_full_ = 0;  // no group below has a free page

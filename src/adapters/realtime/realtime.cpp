@@ -9,19 +9,23 @@
 DAXSIM_BEGIN
 namespace {
 
-constexpr extent_fs::Kind kKind{.magic = 0x31454d4954525844};  // "DXRTIME1"
+constexpr extent_fs::Kind kKind{.magic = 0x31454d4954525844,  // "DXRTIME1"
+                                .reflink = Reflink::yes};
 
 static_assert(RealtimeFs::kMaxFiles == extent_fs::kMaxFiles && RealtimeFs::kMaxFileSize == extent_fs::kMaxFileSize);
 
 }  // namespace
 
 Result<void> RealtimeFs::mkfs(Attachment& data, Attachment& realtime, const Options& options) {
-  return extent_fs::FileSystem::make(std::array{&data, &realtime}, kKind, {.files = options.files});
+  return extent_fs::FileSystem::make(std::array{&data, &realtime}, kKind,
+                                     {.files = options.files, .reflink = options.reflink});
 }
 
 Result<std::shared_ptr<SuperBlock>> RealtimeFs::mount(const dax::Context& context, Attachment& data,
-                                                      Attachment& realtime) {
-  return extent_fs::FileSystem::mount(context, std::array{&data, &realtime}, kKind);
+                                                      Attachment& realtime, WhenRemoved when_removed) {
+  extent_fs::Kind kind = kKind;
+  kind.when_removed = when_removed;
+  return extent_fs::FileSystem::mount(context, std::array{&data, &realtime}, kind);
 }
 
 Result<void> RealtimeFs::set_realtime(Inode& inode, Realtime realtime) {

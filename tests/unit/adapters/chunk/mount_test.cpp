@@ -125,7 +125,7 @@ TEST(ChunkMount, NamesItsErrors) {
   }
   EXPECT_EQ(error({first, second}), Errno{});
   auto super = test::load<extent_fs::SuperRecord>(world.image(), 0);
-  super.version = 2;
+  super.version = 3;
   super.crc = extent_fs::crc_of(super);
   must(first->write(0, extent_fs::bytes_of(super)));
   EXPECT_EQ(error({first, second}), Errno::eopnotsupp);

@@ -137,6 +137,17 @@ inline std::vector<Operation> varied_program() {
       {.kind = Kind::store, .file = 0, .offset = 300},
       {.kind = Kind::fsync, .file = 0},
       {.kind = Kind::store, .file = 0, .offset = 310},
+      {.kind = Kind::create, .file = 1},
+      {.kind = Kind::reflink, .file = 0, .other = 1},
+      {.kind = Kind::fsync, .file = 1},
+      {.kind = Kind::write, .file = 1, .offset = 100, .length = kPageSize},
+      {.kind = Kind::store, .file = 0, .offset = 20},
+      {.kind = Kind::store_sync, .file = 1, .offset = kPageSize + 300},
+      {.kind = Kind::truncate, .file = 1, .offset = 77},
+      {.kind = Kind::write, .file = 0, .offset = 0, .length = kPageSize},
+      {.kind = Kind::reflink, .file = 0, .other = 1, .offset = 0, .length = kPageSize, .to = kPageSize},
+      {.kind = Kind::unshare, .file = 1, .offset = 0, .length = 2 * kPageSize},
+      {.kind = Kind::fsync, .file = 1},
       {.kind = Kind::unlink, .file = 0},
       {.kind = Kind::create, .file = 3},
       {.kind = Kind::write, .file = 3, .offset = 0, .length = 6 * kPageSize},
@@ -170,11 +181,13 @@ inline rc::Gen<Operation> any_operation() {
                                                 {2, Kind::collapse},
                                                 {2, Kind::insert},
                                                 {2, Kind::allocate},
+                                                {4, Kind::reflink},
+                                                {1, Kind::unshare},
                                                 {2, Kind::rename},
                                                 {2, Kind::unlink},
                                                 {3, Kind::fsync},
                                                 {1, Kind::sync}});
-  // Most ranges begin or end in the middle of a page; collapse and insert want whole ones.
+  // Most ranges begin or end in the middle of a page; collapse, insert and reflink want whole ones.
   return gen::exec([kind] {
     Operation op;
     op.kind = *kind;
@@ -182,7 +195,9 @@ inline rc::Gen<Operation> any_operation() {
     op.other = *gen::inRange(0U, 3U);
     op.offset = *gen::inRange<std::uint64_t>(0, 6) * kPageSize;
     op.length = *gen::inRange<std::uint64_t>(0, 4) * kPageSize;
-    if (op.kind != Kind::collapse && op.kind != Kind::insert && *gen::inRange(0, 4) != 0) {
+    op.to = *gen::inRange<std::uint64_t>(0, 6) * kPageSize;
+    const bool whole = op.kind == Kind::collapse || op.kind == Kind::insert || op.kind == Kind::reflink;
+    if (!whole && *gen::inRange(0, 4) != 0) {
       op.offset += *gen::inRange<std::uint64_t>(0, kPageSize);
       op.length += *gen::inRange<std::uint64_t>(0, kPageSize);
     }

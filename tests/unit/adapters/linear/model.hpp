@@ -34,6 +34,8 @@ struct Operation {
     collapse,
     insert,
     allocate,
+    unshare,
+    reflink,
     rename,
     unlink,
     fsync,
@@ -44,13 +46,15 @@ struct Operation {
   unsigned other = 0;
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
+  std::uint64_t to = 0;  // reflink: where in `other`
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Operation& op) {
-  static constexpr std::array kNames{"create", "write",    "truncate", "punch",  "zero",  "collapse",
-                                     "insert", "allocate", "rename",   "unlink", "fsync", "sync"};
+  static constexpr std::array kNames{"create", "write",    "store",  "store_sync", "truncate", "punch",
+                                     "zero",   "collapse", "insert", "allocate",   "unshare",  "reflink",
+                                     "rename", "unlink",   "fsync",  "sync"};
   return out << kNames[static_cast<unsigned>(op.kind)] << " file " << op.file << " other " << op.other << " offset "
-             << op.offset << " length " << op.length << '\n';
+             << op.offset << " length " << op.length << " to " << op.to << '\n';
 }
 
 using PageBytes = std::array<char, kPageSize>;
@@ -112,6 +116,12 @@ class Model {
     }
     if (!exists) {
       return {};
+    }
+    if (op.kind == Kind::reflink) {
+      if (state.files.contains(other)) {
+        reflink(op, world, state.files[name], state.files[other], expect);
+      }
+      return wrong.str();
     }
     run_on_file(op, world, world.open(name), state.files[name], expect);
     return wrong.str();
@@ -308,6 +318,12 @@ class Model {
         expect(open.fallocate(Fallocate::allocate, bytes), not_empty);
         grow(file, op.length == 0 ? 0 : bytes.end());
         return;
+      case Kind::unshare: {
+        const Result<void> possible = world.can_reflink() ? Result<void>() : Errno::eopnotsupp;
+        expect(open.fallocate(Fallocate::unshare_range, bytes), op.length == 0 ? not_empty : possible);
+        grow(file, op.length == 0 || !possible.ok() ? 0 : bytes.end());
+        return;
+      }
       case Kind::collapse: {
         const bool valid = op.length != 0 && aligned && bytes.end() < file.size;
         expect(open.fallocate(Fallocate::collapse_range, bytes), valid ? Result<void>() : Errno::einval);
@@ -335,6 +351,37 @@ class Model {
       default:
         return;
     }
+  }
+
+  // What is stored through a mapping is flushed before it is shared.
+  template <class Expect>
+  void reflink(const Operation& op, LinearWorld& world, File& source, File& file, Expect expect) {
+    const std::uint64_t length = op.length != 0 || op.offset > source.size ? op.length : source.size - op.offset;
+    const std::uint64_t end = op.to + length;
+    const bool aligned = op.offset % kPageSize == 0 && op.to % kPageSize == 0;
+    const bool inside = op.offset <= source.size && length <= source.size - op.offset;
+    const bool whole = end % kPageSize == 0 || (op.offset + length == source.size && end >= file.size);
+    const bool apart = source.id != file.id || op.to >= op.offset + round_up(length, kPageSize) ||
+                       op.offset >= op.to + round_up(length, kPageSize);
+    const Result<void> valid = aligned && inside && whole && apart ? Result<void>() : Errno::einval;
+    const auto to = world.open(name_of(op.other));
+    expect(to->reflink(*world.open(name_of(op.file)), {op.offset, op.length}, op.to),
+           world.can_reflink() ? valid : Result<void>(Errno::eopnotsupp));
+    if (!world.can_reflink() || !valid.ok() || length == 0) {
+      return;
+    }
+    if (end > file.size) {
+      clear(file, {file.size, op.to > file.size ? op.to - file.size : 0});
+    }
+    const std::map<std::uint64_t, std::shared_ptr<Page>> from = source.pages;
+    const std::uint64_t first = op.offset >> kPageShift;
+    for (std::uint64_t behind = 0; behind < pages_for(length); ++behind) {
+      std::shared_ptr<Page>& page = file.pages[(op.to >> kPageShift) + behind];
+      const auto there = from.find(first + behind);
+      page = std::make_shared<Page>();
+      page->push_back({now(), there == from.end() ? PageBytes{} : there->second->back().bytes});
+    }
+    set_size(file, std::max(file.size, end));
   }
 
   static void move_pages(File& file, std::uint64_t from, std::int64_t by) {

@@ -19,5 +19,12 @@ RC_GTEST_PROP(RealtimeCrash, RandomProgramsSurviveCutsAndGoOn, ()) {
   test::cut_random_programs<test::RealtimeWorld>();
 }
 
+TEST(ReflinkCrash, EveryPointOfAWorkloadThatUsesEverything) {
+  // Files that share blocks: a cut leaves the old block or the new one, and nobody sees what another file has stored.
+  test::cut_varied_program_everywhere<test::ReflinkWorld>();
+}
+
+RC_GTEST_PROP(ReflinkCrash, RandomProgramsSurviveCutsAndGoOn, ()) { test::cut_random_programs<test::ReflinkWorld>(); }
+
 }  // namespace
 }  // namespace daxsim

@@ -157,7 +157,7 @@ TEST(RealtimeMount, RefusesWhatItDoesNotKnow) {
     test::store(image, 0, super);
     return mount_error(image);
   };
-  EXPECT_EQ(with_super([](auto& super) { super.version = 2; }), Errno::eopnotsupp);
+  EXPECT_EQ(with_super([](auto& super) { super.version = 3; }), Errno::eopnotsupp);
   EXPECT_EQ(with_super([](auto& super) { super.blocks = 257; }), Errno::euclean);
   EXPECT_EQ(with_super([](auto& super) { super.files = 0; }), Errno::euclean);
 
