@@ -22,7 +22,6 @@
 #include <optional>
 #include <semaphore>
 #include <set>
-#include <set>
 #include <string>
 #include <vector>
 
