@@ -54,11 +54,11 @@ struct SharingWorld {
   }
   TemporaryFile media[3];
   Machine machine;
-  DeviceHandle data = must(machine.attach(sim::Pmem{.path = media[0].path(), .size = 1_MiB}));
-  DeviceHandle realtime = must(machine.attach(sim::Pmem{.path = media[1].path(), .size = 256_KiB}));
+  DeviceHandle data = must(machine.attach(sim::Pmem{.path = media[0].path(), .size = 2_MiB}));
+  DeviceHandle realtime = must(machine.attach(sim::Pmem{.path = media[1].path(), .size = 2_MiB}));
   FileSystem fs = must(machine.mkfs<RealtimeFs>(data, realtime, RealtimeFsOptions{.reflink = Reflink::yes}));
   FileSystem other =
-      must(machine.mkfs<LinearFs>(must(machine.attach(sim::Pmem{.path = media[2].path(), .size = 1_MiB}))));
+      must(machine.mkfs<LinearFs>(must(machine.attach(sim::Pmem{.path = media[2].path(), .size = 2_MiB}))));
   File source = must(fs.create("/source"));
   File clone = must(fs.create("/clone"));
   File stranger = must(other.create("/stranger", 4_KiB));
@@ -86,7 +86,7 @@ void clone_in_vain(Reflink reflink) {
     world.machine.arena().fail_from(1);
     reflink(world.clone, world.source, {4_KiB, 4_KiB}, 4_KiB);
     world.machine.arena().fail_from(0);
-    for (std::uint64_t end = 16; end < 512; end += 16) {
+    for (std::uint64_t end = 16; end < 2048; end += 16) {
       reflink(world.clone, world.source, {0, 0}, end * kPageSize);
     }
     must(world.machine.remove(world.data, Removal::surprise));
@@ -143,10 +143,10 @@ void share_in_vain(Observer& saw) {
   saw("File::reflink", world.stranger.reflink(world.source, {0, 0}, 0));
   saw("OpenFile::reflink", world.stranger.open_file()->reflink(*world.source.open_file(), {0, 0}, 0));
   copy_in_vain(saw);
-  saw("Attachment::notify_failure", world.data.attachment().notify_failure({1_MiB, 1}));
+  saw("Attachment::notify_failure", world.data.attachment().notify_failure({2_MiB, 1}));
   const TemporaryFile media;
   saw("Attachment::notify_failure",
-      must(world.machine.attach(sim::Pmem{.path = media.path(), .size = 1_MiB})).attachment().notify_failure({0, 1}));
+      must(world.machine.attach(sim::Pmem{.path = media.path(), .size = 2_MiB})).attachment().notify_failure({0, 1}));
 }
 
 // Of File and OpenFile alike.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "daxsim/mm/persist.hpp"
 #include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/expect.hpp"
+#include "support/blocked_thread.hpp"
+#include "support/stop_at_event.hpp"
 
 namespace daxsim::test {
 namespace {
@@ -256,6 +259,113 @@ TEST(Reflink, LiveMappingsSeeTheSame) {
   must(world.file.fsync());
   must(world.machine.power_cut());
   EXPECT_THAT(world.machine.findings(), IsEmpty());
+}
+
+// --- two threads ---
+
+// write(2) has taken the page out of the page tables and copies what it does not write. A store that comes now waits, and
+// goes to the new block; in the old one it would be lost.
+TEST(Reflink, AStoreWaitsWhileAWriteCopies) {
+  ClonedWorld world(1_MiB);
+  StopAtEvent unmapped(world.machine.events(), [](const Event& event) {
+    return event.type == EventType::unmap_mapping_pages && event.pgoff == Pgoff{8};
+  });
+  BlockedThread writer([&] { ClonedWorld::write(world.file, 8 * kPageSize + 100, 2); });
+  unmapped.wait_until_stopped();
+  BlockedThread storer([&] { world.store(world.at_file + 8 * kPageSize, 3); });
+  EXPECT_TRUE(storer.blocks());
+  unmapped.let_go();
+  writer.join();
+  storer.join();
+  EXPECT_EQ(ClonedWorld::read(world.file, 8 * kPageSize + 100), 2);
+  EXPECT_EQ(ClonedWorld::read(world.file, 8 * kPageSize), 3);
+  EXPECT_EQ(ClonedWorld::read(world.clone, 8 * kPageSize), 1);
+}
+
+// --- a device goes ---
+
+// A file on the realtime device and one on the data device, both stored to through a mapping, on an XFS of some kind.
+struct XfsWorld {
+  template <class Fs>
+  static XfsWorld make() {
+    MountedWorld world = mounted_realtime(8_MiB);
+    must(world.fs.unmount());
+    world.fs = must(world.machine.mkfs<Fs>(world.device, *world.realtime));
+    return XfsWorld(std::move(world));
+  }
+  explicit XfsWorld(MountedWorld mounted) : world(std::move(mounted)), process(&world.machine.spawn()) {
+    must(RealtimeFs::set_realtime(realtime.open_file()->inode()));
+    for (File* const file : {&realtime, &data}) {
+      must(file->pwrite(0, std::vector<std::byte>(kPageSize)));
+      must(file->fsync());
+      addresses.push_back(must(process->mmap(file->open_file(), {})));
+      EXPECT_TRUE(process->store(addresses.back(), 7).ok());
+    }
+  }
+  static bool is_mapped(const File& file) {
+    bool mapped = false;
+    file.open_file()->inode().mapping().for_each_vma(
+        {{0}, 1}, [&](Vma& vma) { mapped = vma.pte({0}).kind == PteState::Kind::memory; });
+    return mapped;
+  }
+
+  MountedWorld world;
+  Process* process;
+  File realtime = must(world.fs.create("/realtime"));
+  File data = must(world.fs.create("/data"));
+  std::vector<std::uint64_t> addresses;
+};
+
+// With a reverse map: what was stored is written back, the files on the device lose their pages, the other keeps its own;
+// the file system is over.
+TEST(XfsRemoval, WithAReverseMapReachesTheFilesOnTheDevice) {
+  XfsWorld xfs = XfsWorld::make<Xfs<xfs_traits::with_rmap>>();
+  const RemovalReport report = must(xfs.world.machine.remove(*xfs.world.realtime, Removal::orderly));
+  EXPECT_FALSE(report.holder_error.has_value());
+  EXPECT_FALSE(XfsWorld::is_mapped(xfs.realtime));
+  EXPECT_TRUE(XfsWorld::is_mapped(xfs.data));
+  EXPECT_EQ(xfs.process->load<int>(xfs.addresses[0]).error().code, BUS_ADRERR);
+  EXPECT_EQ(xfs.process->load<int>(xfs.addresses[1]).value(), 7);
+  EXPECT_ERRNO(xfs.data.fsync(), Errno::eio);
+  EXPECT_THAT(xfs.world.machine.findings(), IsEmpty());
+
+  Machine next = must(xfs.world.machine.reboot());
+  const DeviceHandle data = next.devices()[0];
+  const DeviceHandle realtime = must(next.attach(xfs.world.realtime->medium()));
+  FileSystem fs = must(next.mount<Xfs<xfs_traits::with_rmap>>(data, realtime));
+  File file = must(fs.open("/realtime"));
+  EXPECT_EQ(ClonedWorld::read(file, 0), 7);
+}
+
+// Without one nobody is told of anything, and a page of the device is still mapped when its memory goes.
+TEST(XfsRemoval, WithoutOneLeavesPagesMapped) {
+  XfsWorld xfs = XfsWorld::make<Xfs<xfs_traits::without_rmap>>();
+  must(xfs.world.machine.remove(*xfs.world.realtime, Removal::orderly));
+  EXPECT_TRUE(XfsWorld::is_mapped(xfs.realtime));
+  const std::vector<Finding> findings = xfs.world.machine.findings();
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_EQ(findings[0].kind, FindingKind::stale_mapping);
+}
+
+// Memory of a shared block failed (F13/68): both files lose the page, and go on.
+TEST(XfsFailure, OfASharedBlockReachesBothFiles) {
+  XfsWorld xfs = XfsWorld::make<Xfs<xfs_traits::with_rmap>>();
+  File clone = must(xfs.world.fs.create("/clone"));
+  must(RealtimeFs::set_realtime(clone.open_file()->inode()));
+  must(clone.reflink(xfs.realtime, {0, 0}, 0));
+  const std::uint64_t at_clone = must(xfs.process->mmap(clone.open_file(), {}));
+  for (const std::uint64_t address : {xfs.addresses[0], at_clone}) {
+    EXPECT_EQ(xfs.process->load<int>(address).value(), 7);
+  }
+  const Pgoff page = ClonedWorld::place(clone, 0).device_page;
+  must(xfs.world.realtime->attachment().notify_failure({byte_of(page), 1}));
+  EXPECT_FALSE(XfsWorld::is_mapped(xfs.realtime));
+  EXPECT_FALSE(XfsWorld::is_mapped(clone));
+  EXPECT_TRUE(XfsWorld::is_mapped(xfs.data));
+  EXPECT_EQ(xfs.process->load<int>(at_clone).value(), 7);
+  // Of the metadata: the file system is over.
+  EXPECT_ERRNO(xfs.world.device.attachment().notify_failure({0, 1}), Errno::euclean);
+  EXPECT_ERRNO(clone.fsync(), Errno::eio);
 }
 
 // --- the frame of two files ---

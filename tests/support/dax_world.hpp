@@ -21,6 +21,7 @@
 #include <mutex>
 #include <optional>
 #include <semaphore>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -195,6 +196,44 @@ class FakeInode final : public Inode {
     return answer;
   }
 
+  // Page n is copied to page `copies + n` of the device.
+  Result<FileExtent> begin_copy(PageRange pages) noexcept override {
+    if (on_begin_copy) {
+      DAXSIM_TRY_VOID(on_begin_copy());
+    }
+    FileExtent copy;
+    copy.kind = FileExtent::Kind::memory;
+    copy.pages = pages;
+    copy.extent = pages;
+    copy.device = &device_;
+    copy.device_page = copies + pages.first.value;
+    copy.cookie = pages.first.value + 1;
+    ++copying;
+    return dax::generic_direct_access(copy);
+  }
+  Result<void> end_copy(const FileExtent& copy, Copied copied) noexcept override {
+    --copying;
+    if (copied == Copied::no) {
+      return {};
+    }
+    if (on_end_copy) {
+      DAXSIM_TRY_VOID(on_end_copy());
+    }
+    move(copy.pages, copy.device_page);
+    const MutexLock guard(allocation_);
+    for (Pgoff page = copy.pages.first; page < copy.pages.end(); page = page + 1) {
+      shared_.erase(page.value);
+    }
+    return {};
+  }
+  // What is written there is in blocks that other files have, too.
+  void share(PageRange pages) {
+    const MutexLock guard(allocation_);
+    for (Pgoff page = pages.first; page < pages.end(); page = page + 1) {
+      shared_.insert(page.value);
+    }
+  }
+
   FaultOutcome fault(FaultRequest& request) noexcept override { return dax::fault(context_, *this, request); }
   Result<FileExtent> find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept override {
     DAXSIM_TRY_VOID(super_block().check_alive());
@@ -282,6 +321,10 @@ class FakeInode final : public Inode {
   std::function<Result<void>(PageRange, Access)> on_direct_access;
   std::function<void(Access)> after_direct_access;  // the answer is made, and nobody has used it yet
   std::function<Result<void>()> on_commit;
+  std::function<Result<void>()> on_begin_copy;
+  std::function<Result<void>()> on_end_copy;
+  Pgoff copies{2 * kPagesPerPmd};
+  std::atomic<int> copying{0};                // begun and not ended
   std::uint64_t longest = ~std::uint64_t{0};  // pages in one answer
   bool leaves_translation = true;             // of new blocks, to dax
   std::atomic<bool> uncommitted{false};       // a crash now would lose the newest blocks
@@ -316,6 +359,14 @@ class FakeInode final : public Inode {
     extent.device = &device_;
     extent.device_page = device_page(pages.first);
     extent.cookie = pages.first.value + 1;
+    if (extent.kind == FileExtent::Kind::memory && !shared_.empty()) {
+      extent.shared = shared_.contains(pages.first.value);
+      std::uint64_t same = 1;
+      while (same < extent.pages.pages && shared_.contains(pages.first.value + same) == extent.shared) {
+        ++same;
+      }
+      extent.pages.pages = same;
+    }
     if (allocates) {
       DAXSIM_TRY_VOID(device_.zero({byte_of(extent.device_page), extent.pages.pages << kPageShift}));
       zeroed += extent.pages.pages;
@@ -341,6 +392,7 @@ class FakeInode final : public Inode {
   const Pgoff base_;
   Mutex allocation_{LockRank::allocation};
   std::vector<Block> blocks_;
+  std::set<std::uint64_t> shared_ DAXSIM_GUARDED_BY(allocation_);
   std::map<std::uint64_t, Pgoff> moved_;  // changed under allocation_, while no fault looks
 };
 

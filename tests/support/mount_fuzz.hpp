@@ -47,6 +47,10 @@ FuzzBase make_fuzz_base(const extent_fs::Geometry& geometry) {
     must(world.fs->rename("a", "e"));
     const auto open = world.open("b");
     must(world.fs->unlink("b"));
+    if (world.can_reflink()) {
+      must(world.create("f")->reflink(*file, {0, 0}, 0));
+      must(file->pwrite(2 * kPage, bytes("world")));
+    }
     must(world.fs->sync());
   }
   must(world.fs->unlink("c"));

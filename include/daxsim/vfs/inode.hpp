@@ -110,7 +110,7 @@ class Inode : public std::enable_shared_from_this<Inode> {
   }
   // Copy-on-write (iomap_begin with a source, iomap_end): new blocks for `pages`, or the first of them, whose own blocks
   // must not be stored to. What the new ones hold is undefined. The file keeps its own until end_copy, which follows in
-  // any case. Errors: Errno::enospc, Errno::eopnotsupp (the file system does not copy), and any that its devices answer.
+  // any case. Errors: Errno::enospc, and any that its devices answer.
   // Context: fault path; nobody else copies these pages meanwhile: their entry's lock, or invalidate_lock exclusively,
   // held.
   virtual Result<FileExtent> begin_copy(PageRange /*pages*/) noexcept { return Errno::eopnotsupp; }

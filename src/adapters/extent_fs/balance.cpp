@@ -75,11 +75,10 @@ class ExtentInode::Move final : public dax::BlockMover {
   }
 
   Result<void> switch_place() noexcept override {
-    FileSystem& fs = inode_.file_system_;
-    const MutexLock guard(fs.allocation_lock());
-    DAXSIM_TRY_VOID(fs.begin_change_locked());
+    const MutexLock guard(inode_.file_system_.allocation_lock());
+    DAXSIM_TRY_VOID(inode_.file_system_.begin_change_locked());
     // Taken for good by the record.
-    fs.journal().metadata().untake(plan_.to);
+    inode_.file_system_.journal().metadata().untake(plan_.to);
     done_ = true;
     return inode_.move_blocks_locked(plan_.pages, plan_.to.first.value);
   }

@@ -155,7 +155,7 @@ Result<void> ExtentInode::share_blocks(const Clone& clone) {
     Journal& journal = file_system_.journal();
     for (Pgoff page = clone.from.first; page < clone.from.end();) {
       DAXSIM_TRY_VOID(file_system_.begin_change_locked());
-      const FileExtent here = clone.source.look_up_locked(page, clone.from.end() - page);
+      const FileExtent here = look_up_in(clone.source, page, clone.from.end() - page);
       const PageRange to{clone.to.first + (page - clone.from.first), here.pages.pages};
       if (here.kind != FileExtent::Kind::memory) {
         DAXSIM_TRY_VOID(journal.change({.type = RecordType::unmap, .ino = file_.ino, .pages = to}));

@@ -228,6 +228,50 @@ const Story kStories[] = {
        EXPECT_TRUE(world.file->write(byte_of(kPage), bytes).ok());
      },
      {block, block, block, block, clean_pte, dirty_pte, tagged_pte, clean_pmd, dirty_pmd, tagged_pmd}},
+    // A huge entry makes way, and the access comes again.
+    {"WritePteShared",
+     22,
+     [](StateWorld& world, FakeVma& area) {
+       world.file->share({{0}, kPages});
+       fault(area, Access::write, 0);
+     },
+     {dirty_pte, tagged_pte, dirty_pte, dirty_pte, tagged_pte, tagged_pte, tagged_pte, block, block, block}},
+    {"WritePmdShared",
+     22,
+     [](StateWorld& world, FakeVma& area) {
+       world.file->share({{0}, kPages});
+       fault(area, Access::write, kPmdOrder);
+     },
+     {dirty_pmd, tagged_pmd, zero_pte, dirty_pmd, clean_pte, dirty_pte, tagged_pte, tagged_pmd, tagged_pmd,
+      tagged_pmd}},
+    {"WritePteSharedFails",
+     0,
+     [](StateWorld& world, FakeVma& area) {
+       world.file->set_blocks({{0}, kPages}, FakeInode::Block::written);
+       world.file->share({{0}, kPages});
+       world.file->on_end_copy = [] { return Result<void>(Errno::eio); };
+       fault(area, Access::write, 0);
+       EXPECT_EQ(world.file->copying, 0);
+     },
+     {block, block, zero_pte, block, clean_pte, dirty_pte, tagged_pte, block, block, block}},
+    {"PwriteShared",
+     24,
+     [](StateWorld& world, FakeVma&) {
+       world.file->share({{0}, kPages});
+       const std::array<std::byte, 8> bytes{};
+       EXPECT_TRUE(world.file->write(byte_of(kPage), bytes).ok());
+     },
+     {block, block, block, block, block, block, block, block, block, block}},
+    {"PwriteSharedFails",
+     0,
+     [](StateWorld& world, FakeVma&) {
+       world.file->set_blocks({{0}, kPages}, FakeInode::Block::written);
+       world.file->share({{0}, kPages});
+       world.file->on_begin_copy = [] { return Result<void>(Errno::enospc); };
+       const std::array<std::byte, 8> bytes{};
+       EXPECT_EQ(world.file->write(byte_of(kPage), bytes).error(), Errno::enospc);
+     },
+     {block, block, zero_pte, zero_pmd, clean_pte, dirty_pte, tagged_pte, clean_pmd, dirty_pmd, tagged_pmd}},
     {"Teardown",
      25,
      [](StateWorld& world, FakeVma&) { EXPECT_TRUE(dax::orderly_teardown(world.context, *world.super_block).ok()); },

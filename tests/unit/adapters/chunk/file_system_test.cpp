@@ -389,6 +389,52 @@ TEST(ChunkCalls, AnInterruptedBalanceAnswersEintr) {
   }
 }
 
+TEST(ChunkReflink, AStoreCopiesWhileABalanceWaits) {
+  // The balance has planned to move a shared block, and waits for its pin. The store takes the file to another block
+  // meanwhile, and that is what moves, if it has to.
+  World world(ChunkProfile::single);
+  must(world.fs->unmount());
+  world.fs.reset();
+  must(ChunkFs::mkfs(world.devices, {.chunk_size = test::kChunkBytes, .reflink = Reflink::yes}));
+  world.mount();
+  const auto file = with_pages(world, "a", 3);
+  const auto clone = world.create("b");
+  must(clone->reflink(*file, {0, 0}, 0));
+  const std::uint64_t address = world.map(file);
+  ASSERT_EQ(world.load(address), 'x');
+  const dax::Pin pin = must(dax::pin_page(world.context, file->inode().mapping(), {0}));
+  test::BlockedThread balance([&] { must(ChunkFs::balance(*world.fs, world.chunk_of(clone, {0}))); });
+  EXPECT_TRUE(balance.blocks());
+  world.store(address, 'n');
+  dax::unpin_page(pin);
+  balance.join();
+  EXPECT_EQ(world.load(address), 'n');
+  EXPECT_EQ(world.content("a"), "n" + std::string(3 * kPage - 1, 'x'));
+  EXPECT_EQ(world.content("b"), std::string(3 * kPage, 'x'));
+}
+
+TEST(ChunkWrites, GoToNewBlocks) {
+  // As btrfs: what is written is not overwritten. A mapping sees the new block; a store goes to it.
+  for (const ChunkProfile profile : {ChunkProfile::single, ChunkProfile::raid0, ChunkProfile::dup}) {
+    World world(profile);
+    const auto file = with_pages(world, "a", 20);
+    const std::uint64_t address = world.map(file);
+    world.store(address + 3 * kPage, 'n');
+    const auto before = ChunkWorld::place(file, {3});
+    const auto beside = ChunkWorld::place(file, {5});
+    must(file->pwrite(3 * kPage + 10, bytes(std::string(2 * kPage - 10, 'w'))));
+    EXPECT_NE(ChunkWorld::place(file, {3}), before);
+    EXPECT_EQ(ChunkWorld::place(file, {5}), beside);
+    EXPECT_EQ(world.load(address + 3 * kPage), 'n');
+    EXPECT_EQ(world.load(address + 3 * kPage + 10), 'w');
+    world.store(address + 3 * kPage + 1, 'm');
+    must(file->fsync());
+    EXPECT_EQ(must(ChunkFs::scrub(*world.fs)).repaired, 0U);
+    EXPECT_EQ(world.content("a").substr(3 * kPage, 2 * kPage),
+              "nm" + std::string(8, 'x') + std::string(2 * kPage - 10, 'w'));
+  }
+}
+
 TEST(ChunkCalls, WithoutMemoryABalanceAnswersEnomem) {
   // An extent that begins in the chunk and ends behind it has to be split; nothing of it has moved.
   for (const auto call : {&ChunkFs::balance, &ChunkFs::empty_device}) {
