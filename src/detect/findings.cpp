@@ -146,7 +146,8 @@ std::string_view finding_name(FindingKind kind) noexcept {
                                                                       "stale mapping",
                                                                       "wrong-device flush",
                                                                       "unbounded sync",
-                                                                      "frame of two files"};
+                                                                      "frame of two files",
+                                                                      "lost wake-up"};
   return kNames[static_cast<unsigned>(kind)];
 }
 
@@ -371,8 +372,31 @@ void Detectors::check_frames(Frames& frames) {
   }
 }
 
+// Whoever unlocks, deletes or passes an entry on wakes before the index's lock is dropped (dax/entry.hpp, I3), so what is
+// seen under it is no moment between two steps.
+bool Detectors::audit_waiters(SuperBlock& super_block, Inode& inode) noexcept {
+  AddressSpace& mapping = inode.mapping();
+  bool lost = false;
+  for (auto index = next_asleep(&mapping, 0); index; index = next_asleep(&mapping, *index + 1)) {
+    XCursor cursor(mapping.pages(), Pgoff{*index});
+    const MutexLock guard(cursor.lock());
+    const WaitersSeen waiters = waiters_for({&mapping, *index});
+    const Entry entry = cursor.load();
+    // An entry of another size has its waiters elsewhere.
+    const bool has_owner = entry.is_value() && entry.locked() && cursor.found_index() == Pgoff{*index};
+    if (waiters.asleep != 0 && waiters.woken == 0 && !has_owner) {
+      report(FindingKind::lost_wake_up, {.dev = super_block.dev(), .id = events_.next_id()}, inode.number(), {*index});
+      lost = true;
+    }
+  }
+  return lost;
+}
+
 void Detectors::audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>& file, Frames& frames) {
   Inode& inode = *file;
+  if (audit_waiters(super_block, inode)) {
+    return;
+  }
   // Keeps out read and write, whose copies differ from the media for a moment under a clean entry.
   const ExclusiveLock no_writers(inode.i_rwsem());
   AddressSpace& mapping = inode.mapping();
