@@ -75,7 +75,7 @@ Result<void> flush(const Writeback& call, PageRange pages, std::uint64_t payload
     DAXSIM_TRY_VOID(target->device->flush(bytes));
     rest = {rest.first + target->pages, rest.pages - target->pages};
   }
-  return call.inode().written_back(pages);
+  return call.context.policy.takes(Step::make_copies) ? call.inode().written_back(pages) : Result<void>();
 }
 
 // One entry that the cursor has just found with TOWRITE. Drops the index's lock and takes it again. The order matters

@@ -44,6 +44,10 @@ struct FileExtent {
   Memory memory{};
   // memory: what the file system itself calls the place of pages.first, for Inode::find_by_cookie; 0: it has no name.
   std::uint64_t cookie = 0;
+  // memory: where the file system keeps a copy of pages.first, contiguous as the first is; null: nowhere. The copy is like
+  // the page whenever that is clean (Inode::written_back).
+  Attachment* copy_device = nullptr;
+  Pgoff copy_page{};
 };
 
 // The highest byte offset of a file (the kernel's loff_t).

@@ -54,6 +54,10 @@ FileExtent ExtentInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept 
     answer.device = file_system_.volumes()[place.first.volume];
     answer.device_page = {place.first.page};
     answer.cookie = cookie_of(address);
+    if (place.second) {
+      answer.copy_device = file_system_.volumes()[place.second->volume];
+      answer.copy_page = {place.second->page};
+    }
   }
   answer.pages = {page, std::min(most, answer.extent.end() - page)};
   answer.metadata_dirty = file_system_.journal().is_dirty(file_);
