@@ -29,12 +29,12 @@ Errno as_io_error(Errno error) noexcept {
   }
 }
 
+bool has_data(const FileExtent& extent) noexcept { return extent.device != nullptr; }
+
 // Where one page is. Errors: Errno::eio (it is direct), and those of Inode::direct_access.
 Result<FileExtent> locate(FileIndex& index, Pgoff pgoff, Access access) noexcept {
   DAXSIM_TRY(const FileExtent extent, index.inode.direct_access({pgoff, 1}, access));
-  const bool is_hole = extent.kind == FileExtent::Kind::hole || extent.kind == FileExtent::Kind::unwritten;
-  const bool fits = access == Access::read ? is_hole || extent.kind == FileExtent::Kind::not_direct
-                                           : extent.kind == FileExtent::Kind::not_direct;
+  const bool fits = extent.kind == FileExtent::Kind::not_direct && (access == Access::read || has_data(extent));
   if (!fits || extent.pages.first != pgoff || extent.pages.empty()) {
     return Errno::eio;
   }
@@ -49,7 +49,7 @@ Result<Filled> fill(FileIndex& index, Page& page) noexcept {
     return Filled::was_there;
   }
   DAXSIM_TRY(const FileExtent extent, locate(index, page.pgoff, Access::read));
-  if (extent.kind == FileExtent::Kind::not_direct) {
+  if (has_data(extent)) {
     index.pool.system.clock.advance(costs::kPageIo);
     DAXSIM_TRY_VOID(extent.device->read(byte_of(extent.device_page), page.bytes()));
     page.uptodate = true;
@@ -107,7 +107,7 @@ Result<void> write_back(FileIndex& index, PageLock& page) noexcept {
   if (!block.ok()) {
     return as_io_error(block.error());
   }
-  if (block->kind != FileExtent::Kind::not_direct) {
+  if (!has_data(*block)) {
     return Errno::eio;  // dirty without a block: the file system has lost track
   }
   index.pool.system.clock.advance(costs::kPageIo);
@@ -259,7 +259,7 @@ Result<void> FilePages::zero_range(ByteRange bytes) {
     if (!block.ok()) {
       return as_io_error(block.error());
     }
-    if (block->kind != FileExtent::Kind::not_direct) {
+    if (!has_data(*block)) {
       continue;
     }
     PageLock page(*index_, page_of(offset));

@@ -109,6 +109,7 @@ class CachedInode final : public Inode {
       return Errno::efbig;
     }
     FileExtent extent;
+    extent.kind = FileExtent::Kind::not_direct;
     extent.pages = extent.extent = {pages.first, 1};
     const Pgoff device_page = base_ + pages.first.value;
     if (!written_[pages.first.value] && access == Access::write) {
@@ -120,7 +121,6 @@ class CachedInode final : public Inode {
       extent.is_new = true;
     }
     if (written_[pages.first.value]) {
-      extent.kind = FileExtent::Kind::not_direct;
       extent.device = &disk_;
       extent.device_page = device_page;
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // FilePages: the cached pages of one file, of whatever part of it is not direct. A file system makes one for each of its
 // inodes and hands on to it what Inode is asked about that part; Inode::direct_access says where a page is, by
-// FileExtent::Kind::not_direct with device and device page. dax knows nothing of it: its entries are in the index of the
+// FileExtent::Kind::not_direct with device and device page, or without where it reads as zeros. Every other kind is dax's
+// to serve, and refused here. dax knows nothing of these pages: its entries are in the index of the
 // AddressSpace, these pages are in an index of their own, and a page of the file is in one of the two
 // (docs/decisions/0009).
 //

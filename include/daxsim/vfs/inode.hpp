@@ -30,15 +30,15 @@ struct FileExtent {
     hole,        // no block: reads as zeros
     unwritten,   // block allocated, reads as zeros until written
     memory,      // directly accessible
-    not_direct,  // goes through the page cache
+    not_direct,  // goes through the page cache; without a device there is no data: reads as zeros
   };
   Kind kind = Kind::hole;
   bool is_new = false;          // blocks were allocated or converted by this call (IOMAP_F_NEW)
   bool metadata_dirty = false;  // a crash now would lose the mapping: MAP_SYNC must commit first (IOMAP_F_DIRTY)
   PageRange pages;   // what the answer is for: begins at the asked page; 1 or more pages, maybe fewer than asked
   PageRange extent;  // the whole run around it, contiguous on the device; contains `pages`
-  Attachment* device = nullptr;  // memory, unwritten, not_direct: where
-  Pgoff device_page;             // memory, unwritten, not_direct: of pages.first
+  Attachment* device = nullptr;  // memory, unwritten, not_direct with data: where
+  Pgoff device_page;             // of pages.first there
   // memory: of pages.first, for pages.pages pages. A file system on one device may leave it empty (memory.pages 0) after
   // allocating: dax then asks the device itself (dax::generic_direct_access), at the moment the kernel would.
   Memory memory{};
@@ -88,7 +88,8 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // Errors of all: Errno::eio (shut down), Errno::eshutdown (power lost).
 
   // Where `pages` are (at most `pages.pages`, starting at pages.first). Access::write allocates: holes and unwritten
-  // blocks come back as zeroed memory, durable zeros before the mapping becomes visible. Access::read changes nothing.
+  // blocks come back as zeroed memory, or as not_direct with zeroed blocks, durable zeros before the mapping becomes visible.
+  // Access::read changes nothing.
   // Errors: Errno::enospc, Errno::enomem, Errno::efbig (beyond the format), Errno::enxio (dead device),
   // Errno::ehwpoison (known media error), Errno::eio (the device). Context: fault path, not inside a device's gate (enter
   // it to use the answer's memory); invalidate_lock, i_rwsem or the lock of a cached page held.

@@ -134,10 +134,20 @@ Result<Chunk> decoded(const ChunkRecord& record, std::uint64_t first, const Geom
 
 }  // namespace
 
-ChunkMap::ChunkMap(std::vector<Chunk> chunks) noexcept
-    : chunks_(std::move(chunks)), keeps_copies_(std::ranges::count(chunks_, Profile::dup, &Chunk::profile) != 0) {}
+ChunkMap::ChunkMap(std::vector<Chunk> chunks, Placement placement)
+    : chunks_(std::move(chunks)), keeps_copies_(std::ranges::count(chunks_, Profile::dup, &Chunk::profile) != 0) {
+  if (placement == Placement::preferred) {
+    addresses_.assign(groups(), {{0}, chunks_.back().end()});
+    return;
+  }
+  for (std::uint32_t group = 0; group < groups(); ++group) {
+    const std::uint64_t first = first_of(group).first;
+    const auto behind = std::ranges::upper_bound(chunks_, group, {}, &Chunk::group);
+    addresses_.push_back({{first}, std::prev(behind)->end() - first});
+  }
+}
 
-ChunkMap ChunkMap::of_volumes(const Geometry& geometry) {
+ChunkMap ChunkMap::of_volumes(const Geometry& geometry, Placement placement) {
   std::vector<Chunk> chunks;
   std::uint64_t first = 0;
   for (std::uint32_t volume = 0; volume < volumes_of(geometry); ++volume) {
@@ -147,7 +157,7 @@ ChunkMap ChunkMap::of_volumes(const Geometry& geometry) {
     first = chunk.end();
     chunks.push_back(chunk);
   }
-  return ChunkMap(std::move(chunks));
+  return ChunkMap(std::move(chunks), placement);
 }
 
 Result<ChunkMap> ChunkMap::plan(const Geometry& geometry, Profile profile, std::uint64_t stripe_pages) {
@@ -224,10 +234,6 @@ const Chunk& ChunkMap::first_of(std::uint32_t group) const noexcept {
   return *std::ranges::lower_bound(chunks_, group, {}, &Chunk::group);
 }
 
-const Chunk& ChunkMap::last_of(std::uint32_t group) const noexcept {
-  return *std::prev(std::ranges::upper_bound(chunks_, group, {}, &Chunk::group));
-}
-
 std::size_t ChunkMap::find(std::uint64_t address) const noexcept {
   const auto behind = std::ranges::upper_bound(chunks_, address, {}, &Chunk::first);
   const auto at = std::prev(behind);
@@ -258,7 +264,9 @@ Place ChunkMap::place(std::uint64_t address) const noexcept {
 }
 
 bool ChunkMap::uses(std::uint32_t group, std::uint32_t volume) const noexcept {
-  return std::ranges::any_of(chunks_, [&](const Chunk& chunk) { return chunk.group == group && chunk.is_on(volume); });
+  const PageRange mine = addresses(group);
+  return std::ranges::any_of(chunks_,
+                             [&](const Chunk& chunk) { return mine.contains({chunk.first}) && chunk.is_on(volume); });
 }
 
 }  // namespace extent_fs

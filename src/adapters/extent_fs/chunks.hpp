@@ -6,9 +6,9 @@
 //   raid0   64 KiB on each of its stripes in turn
 //   dup     twice on one volume; a store reaches the first copy
 //
-// Kinds of file systems differ in their chunks only: LinearFs has one, RealtimeFs one for each device, ChunkFs stores a map.
-// Files of a group get blocks in the chunks of that group. A file's extents count addresses from the beginning of its
-// group, so that they are device pages wherever a group is one device.
+// Kinds of file systems differ in their chunks only: LinearFs has one, RealtimeFs and TieredFs one for each device, ChunkFs
+// stores a map. Files of a group get blocks in the chunks of that group, or prefer to (Placement). A file's extents count
+// addresses from the first that it may have, so that they are device pages wherever it is bound to a group of one device.
 //
 // Constant after mkfs. Threads: any.
 #pragma once
@@ -69,7 +69,7 @@ struct Place {
 class ChunkMap {
  public:
   // One chunk for each volume, in a group of its own.
-  static ChunkMap of_volumes(const Geometry& geometry);
+  static ChunkMap of_volumes(const Geometry& geometry, Placement placement = Placement::bound);
   // As many chunks of `profile` as fit, each with `stripe_pages` of every volume that it is on, all in one group.
   // Errors: Errno::einval (none fits, or more than kMaxChunks do; stripe_pages is not a multiple of kStripeElement).
   static Result<ChunkMap> plan(const Geometry& geometry, Profile profile, std::uint64_t stripe_pages);
@@ -81,21 +81,22 @@ class ChunkMap {
   [[nodiscard]] std::size_t count() const noexcept { return chunks_.size(); }
   [[nodiscard]] const Chunk& operator[](std::size_t number) const noexcept { return chunks_[number]; }
   [[nodiscard]] std::uint32_t groups() const noexcept { return chunks_.back().group + 1; }
-  // The first and the last chunk of a group, whose addresses are all between.
   [[nodiscard]] const Chunk& first_of(std::uint32_t group) const noexcept;
-  [[nodiscard]] const Chunk& last_of(std::uint32_t group) const noexcept;
+  // The addresses that a file of the group may have.
+  [[nodiscard]] PageRange addresses(std::uint32_t group) const noexcept { return addresses_[group]; }
   // The chunk that an address is in; count() when there is none.
   [[nodiscard]] std::size_t find(std::uint64_t address) const noexcept;
   // Of an address in a chunk.
   [[nodiscard]] Place place(std::uint64_t address) const noexcept;
   // Whether any chunk has two copies.
   [[nodiscard]] bool keeps_copies() const noexcept { return keeps_copies_; }
-  // Whether the blocks of a group may be on this volume.
+  // Whether blocks of a file of the group may be on this volume.
   [[nodiscard]] bool uses(std::uint32_t group, std::uint32_t volume) const noexcept;
 
  private:
-  explicit ChunkMap(std::vector<Chunk> chunks) noexcept;
-  std::vector<Chunk> chunks_;  // by address; at least one
+  explicit ChunkMap(std::vector<Chunk> chunks, Placement placement = Placement::bound);
+  std::vector<Chunk> chunks_;         // by address; at least one
+  std::vector<PageRange> addresses_;  // by group
   bool keeps_copies_ = false;
 };
 

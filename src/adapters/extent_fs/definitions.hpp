@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is on the devices: docs/linear-format.md, docs/realtime-format.md and docs/chunk-format.md tell it in words.
+// What is on the devices: docs/linear-format.md, docs/realtime-format.md, docs/chunk-format.md and docs/tiered-format.md tell
+// it in words.
 // Little-endian, every record with a CRC-32C.
 //
 //   page 0     SuperRecord at byte 0, the root word at byte kRootOffset, VolumeRecords from kVolumesOffset on
@@ -58,9 +59,12 @@ using Volumes = std::span<Attachment* const>;
 
 // What tells kinds of file systems apart.
 enum class MapOfChunks : std::uint8_t { one_for_each_volume, stored };
+// What a file's group of chunks is to it: where all its blocks are, or where new ones come from as long as there is room.
+enum class Placement : std::uint8_t { bound, preferred };
 struct Kind {
   std::uint64_t magic = 0;  // of the super record
   MapOfChunks map = MapOfChunks::one_for_each_volume;
+  Placement placement = Placement::bound;
 };
 
 struct SuperRecord {
@@ -122,13 +126,13 @@ struct FileRecord {
   Le64 extents;
   Le32 ino;
   Le16 name_length;  // 0: unlinked, to be freed at mount
-  Le16 group;        // of chunks, that its extents are in
+  Le16 group;        // of chunks (Placement)
 };
 static_assert(sizeof(FileRecord) == 24);
 
 struct ExtentRecord {
   Le64 logical;
-  Le64 physical;  // address, counted from the beginning of the group
+  Le64 physical;  // address, counted from the first that the file may have
   Le32 pages;
   Le32 state;  // BlockState
 };

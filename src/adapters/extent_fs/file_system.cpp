@@ -24,9 +24,17 @@ class FormatHolder final : public Holder {
   Attachment& device_;
 };
 
+// Metadata is on a direct device, and only the files of some kinds may be on others. Errors: Errno::einval.
+Result<void> check_devices(Volumes volumes, const Kind& kind) noexcept {
+  const auto may_be_indirect = kind.placement == Placement::preferred ? 1 : std::ssize(volumes);
+  return std::ranges::all_of(volumes.first(may_be_indirect), &Attachment::is_direct) ? Result<void>()
+                                                                                     : Result<void>(Errno::einval);
+}
+
 }  // namespace
 
 Result<void> FileSystem::make(Volumes volumes, const Kind& kind, const MakeOptions& options) {
+  DAXSIM_TRY_VOID(check_devices(volumes, kind));
   Geometry::Blocks blocks{};
   std::ranges::transform(volumes, blocks.begin(), &Attachment::pages);
   if (std::ranges::count(blocks, 0) != kMaxVolumes - std::ssize(volumes)) {
@@ -35,7 +43,7 @@ Result<void> FileSystem::make(Volumes volumes, const Kind& kind, const MakeOptio
   DAXSIM_TRY(const Geometry geometry, Geometry::make(blocks, options.files, kind.map));
   DAXSIM_TRY(const ChunkMap chunks, kind.map == MapOfChunks::stored
                                         ? ChunkMap::plan(geometry, options.profile, options.stripe_pages)
-                                        : Result<ChunkMap>(ChunkMap::of_volumes(geometry)));
+                                        : Result<ChunkMap>(ChunkMap::of_volumes(geometry, kind.placement)));
   std::deque<FormatHolder> holders;
   for (Attachment* const volume : volumes) {
     DAXSIM_TRY_VOID(volume->claim(holders.emplace_back(*volume)));
@@ -44,6 +52,7 @@ Result<void> FileSystem::make(Volumes volumes, const Kind& kind, const MakeOptio
 }
 
 Result<std::shared_ptr<SuperBlock>> FileSystem::mount(const dax::Context& context, Volumes volumes, const Kind& kind) {
+  DAXSIM_TRY_VOID(check_devices(volumes, kind));
   auto file_system = std::make_shared<FileSystem>(context, volumes, kind);
   DAXSIM_TRY_VOID(file_system->load());
   return std::shared_ptr<SuperBlock>(std::move(file_system));
@@ -73,7 +82,7 @@ FileSystem::~FileSystem() {
 Result<void> FileSystem::load() {
   for (Attachment* const volume : volumes_) {
     DAXSIM_TRY_VOID(volume->claim(*this));
-    if (context_.policy.takes(Step::probe_last_page)) {
+    if (volume->is_direct() && context_.policy.takes(Step::probe_last_page)) {
       // Its memory may have been rounded down to what the memory map can describe. (The first page is read below.)
       const Gate::Reader inside(volume->gate());
       DAXSIM_TRY_VOID(volume->direct_access({volume->pages() - 1}, 1));
@@ -82,6 +91,9 @@ Result<void> FileSystem::load() {
   const MutexLock guard(allocation_lock_);
   DAXSIM_TRY(journal_, Journal::load(volumes_, kind_, context_.system.arena));
   chunks_ = &journal_->chunks();
+  if (!std::ranges::all_of(volumes_, &Attachment::is_direct)) {
+    DAXSIM_TRY(page_pool_, pagecache::Pool::create(system(), kPoolPages));
+  }
   DAXSIM_TRY_VOID(journal_->release_orphans());
   // Whatever a crash left behind the end of the log is out of the way now, and both slots are good again.
   return journal_->checkpoint();
@@ -146,11 +158,36 @@ Result<void> FileSystem::zero_blocks(PageRange addresses) const noexcept {
   return {};
 }
 
-bool FileSystem::may_use_locked(const File& file, std::size_t chunk) const noexcept {
-  return (*chunks_)[chunk].group == file.group && !closed_[chunk];
+bool FileSystem::may_use_locked(std::uint32_t group, std::size_t chunk) const noexcept {
+  return (*chunks_)[chunk].group == group && !closed_[chunk];
+}
+
+std::uint32_t FileSystem::group_with_room_locked(const File& file) noexcept {
+  const auto has_room = [this](std::uint32_t group) {
+    for (std::size_t chunk = 0; chunk < chunks_->count(); ++chunk) {
+      const Space& space = journal_->metadata().spaces()[chunk];
+      if (may_use_locked(group, chunk) && space.free_pages() + space.deferred_pages() != 0) {
+        return true;
+      }
+    }
+    return false;
+  };
+  if (kind_.placement == Placement::bound || has_room(file.group)) {
+    return file.group;
+  }
+  for (std::uint32_t group = 0; group < chunks_->groups(); ++group) {
+    if (has_room(group)) {
+      return group;
+    }
+  }
+  return file.group;
 }
 
 Result<PageRange> FileSystem::take_blocks_locked(File& file, PageRange hole) noexcept {
+  return take_blocks_locked(file, hole, group_with_room_locked(file));
+}
+
+Result<PageRange> FileSystem::take_blocks_locked(File& file, PageRange hole, std::uint32_t group) noexcept {
   Metadata& metadata = journal_->metadata();
   const Extent* const before = file.extents.before(hole.first.value);
   const std::size_t count = chunks_->count();
@@ -161,7 +198,7 @@ Result<PageRange> FileSystem::take_blocks_locked(File& file, PageRange hole) noe
     for (const Placing placing : {Placing::well, Placing::anywhere}) {
       for (std::size_t tried = 0; tried < count; ++tried) {
         const std::size_t chunk = (nearest + tried) % count;
-        if (!may_use_locked(file, chunk)) {
+        if (!may_use_locked(group, chunk)) {
           continue;
         }
         const PageRange run = find_blocks_locked(file, hole, chunk, placing);
@@ -395,7 +432,7 @@ Result<std::vector<DirectoryEntry>> FileSystem::list() {
 Result<void> FileSystem::write_back_all() {
   Result<void> result;
   for (const std::shared_ptr<Inode>& inode : inodes_in_core()) {
-    const auto written = dax::writeback_range(context_, inode->mapping(), {0, ~std::uint64_t{0}});
+    const auto written = static_cast<ExtentInode&>(*inode).write_back({0, ~std::uint64_t{0}});
     if (result.ok()) {
       result = written;
     }

@@ -24,12 +24,16 @@
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
 #include "daxsim/device/holder.hpp"
+#include "daxsim/pagecache/pool.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
 namespace extent_fs {
 
 class ExtentInode;
+
+// Of a page cache: 16 MiB.
+inline constexpr std::uint64_t kPoolPages = 4096;
 
 struct ScrubReport {
   std::uint64_t pages = 0;     // compared
@@ -73,6 +77,8 @@ class FileSystem final : public SuperBlock, private Holder {
   [[nodiscard]] const Kind& kind() const noexcept { return kind_; }
   [[nodiscard]] const ChunkMap& chunks() const noexcept { return *chunks_; }
   [[nodiscard]] Attachment* bdev() const noexcept override { return volumes_[0]; }
+  // Where pages of the files' other part are cached; null: no file has one.
+  [[nodiscard]] pagecache::Pool* page_pool() const noexcept { return page_pool_.get(); }
   [[nodiscard]] Mutex& allocation_lock() noexcept DAXSIM_RETURN_CAPABILITY(allocation_lock_) {
     return allocation_lock_;
   }
@@ -83,6 +89,11 @@ class FileSystem final : public SuperBlock, private Holder {
   // Takes free addresses for a hole of `file`: contiguous, and placed so that huge pages can map large files; fewer than
   // asked when there is no run so long. Errors: Errno::enospc, Errno::eio.
   Result<PageRange> take_blocks_locked(File& file, PageRange hole) noexcept DAXSIM_REQUIRES(allocation_lock_);
+  // Of the chunks of this group only.
+  Result<PageRange> take_blocks_locked(File& file, PageRange hole, std::uint32_t group) noexcept
+      DAXSIM_REQUIRES(allocation_lock_);
+  // Where take_blocks_locked would take them: the file's group, or another when that is full and the file may.
+  [[nodiscard]] std::uint32_t group_with_room_locked(const File& file) noexcept DAXSIM_REQUIRES(allocation_lock_);
   // Makes what has changed durable and fences. Errors: Errno::eio (and the file system is shut down).
   Result<void> commit_locked() noexcept DAXSIM_REQUIRES(allocation_lock_);
   // No file gets blocks there while a balance empties it.
@@ -129,7 +140,7 @@ class FileSystem final : public SuperBlock, private Holder {
   [[nodiscard]] std::optional<std::uint64_t> continuing_locked(const File& file, const Extent* extent,
                                                                std::size_t chunk, std::uint64_t page) noexcept
       DAXSIM_REQUIRES(allocation_lock_);
-  [[nodiscard]] bool may_use_locked(const File& file, std::size_t chunk) const noexcept
+  [[nodiscard]] bool may_use_locked(std::uint32_t group, std::size_t chunk) const noexcept
       DAXSIM_REQUIRES(allocation_lock_);
   // The first file with this number or a greater one, in core; null: there is none.
   std::shared_ptr<ExtentInode> next_inode(std::uint64_t ino);
@@ -139,6 +150,7 @@ class FileSystem final : public SuperBlock, private Holder {
   const std::vector<Attachment*> volumes_;
   const Kind kind_;
   const ChunkMap* chunks_ = nullptr;  // the journal's, from load() on
+  std::unique_ptr<pagecache::Pool> page_pool_;
   std::atomic<bool> unmounted_{false};
   Mutex name_space_{LockRank::name_space};
   std::map<std::uint32_t, std::shared_ptr<Inode>> in_core_ DAXSIM_GUARDED_BY(name_space_);

@@ -13,6 +13,15 @@ constexpr PageRange pages_behind(std::uint64_t byte) noexcept {
   const std::uint64_t first = pages_for(byte);
   return {{first}, kMaxFilePages - first};
 }
+// What the page cache is told of a page that it serves.
+FileExtent as_cached(FileExtent here) noexcept {
+  if (here.kind != FileExtent::Kind::memory) {
+    here.device = nullptr;
+  }
+  here.kind = FileExtent::Kind::not_direct;
+  here.cookie = 0;
+  return here;
+}
 constexpr bool is_page_aligned(ByteRange bytes) noexcept {
   return bytes.offset % kPageSize == 0 && bytes.length % kPageSize == 0;
 }
@@ -30,10 +39,14 @@ Result<void> as_io_error(Result<void> result) noexcept {
 ExtentInode::ExtentInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept
     : Inode(file_system, file.ino, file_system.system().arena), file_system_(file_system), file_(file) {
   set_size(size);
+  if (pagecache::Pool* const pool = file_system.page_pool(); pool != nullptr) {
+    cached_.emplace(*pool, *this);
+  }
 }
 
 ExtentInode::~ExtentInode() {
   dax::evict(file_system_.context(), *this);
+  cached_.reset();
   file_system_.closed(file_.ino);
 }
 
@@ -93,6 +106,9 @@ Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) no
   {
     const MutexLock guard(file_system_.allocation_lock());
     answer = look_up_locked(pages.first, pages.pages);
+    if (access == Access::write && changes_hands_locked(answer)) {
+      return as_cached(answer);  // fill_holes() comes first
+    }
     if (access == Access::write && answer.kind != FileExtent::Kind::memory) {
       DAXSIM_TRY_VOID(make_written_locked(answer.pages));
       const std::uint64_t most = answer.pages.pages;
@@ -100,7 +116,7 @@ Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) no
       answer.is_new = true;
     }
   }
-  return dax::generic_direct_access(answer);
+  return is_direct(answer) ? dax::generic_direct_access(answer) : as_cached(answer);
 }
 
 Result<FileExtent> ExtentInode::find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept {
@@ -110,7 +126,7 @@ Result<FileExtent> ExtentInode::find_by_cookie(std::uint64_t cookie, std::uint64
     const MutexLock guard(file_system_.allocation_lock());
     answer = look_up_locked(pages.first, pages.pages);
   }
-  if (answer.kind != FileExtent::Kind::memory || answer.cookie != cookie + behind ||
+  if (answer.kind != FileExtent::Kind::memory || !is_direct(answer) || answer.cookie != cookie + behind ||
       answer.device->state() >= LifeState::disk_gone) {
     return Errno::estale;
   }
@@ -132,12 +148,12 @@ bool ExtentInode::is_synchronous() const noexcept {
 }
 
 FaultOutcome ExtentInode::fault(FaultRequest& request) noexcept {
-  return dax::fault(file_system_.context(), *this, request);
+  return cached_ ? fault_piece(request) : dax::fault(file_system_.context(), *this, request);
 }
 
 Result<void> ExtentInode::fsync_range(ByteRange bytes, Datasync) noexcept {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
-  DAXSIM_TRY_VOID(as_io_error(dax::writeback_range(file_system_.context(), mapping(), bytes)));
+  DAXSIM_TRY_VOID(as_io_error(write_back(bytes)));
   const MutexLock guard(file_system_.allocation_lock());
   if (file_system_.journal().is_dirty(file_)) {
     return file_system_.commit_locked();
@@ -167,7 +183,8 @@ Result<void> ExtentInode::set_group(std::uint32_t group) {
   if (file_.group == group) {
     return {};
   }
-  if (file_.extents.count() != 0) {
+  const ChunkMap& chunks = file_system_.chunks();
+  if (file_.extents.count() != 0 && chunks.addresses(group) != chunks.addresses(file_.group)) {
     return Errno::einval;
   }
   return file_system_.journal().change({.type = RecordType::group, .ino = file_.ino, .group = group});
@@ -187,7 +204,7 @@ Result<void> ExtentInode::change(std::span<const Record> records) noexcept {
 Result<std::uint64_t> ExtentInode::read(std::uint64_t offset, std::span<std::byte> to) {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
   const SharedLock reading(i_rwsem());
-  return dax::read(file_system_.context(), *this, offset, to);
+  return cached_ ? read_pieces(offset, to) : dax::read(file_system_.context(), *this, offset, to);
 }
 
 Result<std::uint64_t> ExtentInode::write(std::uint64_t offset, std::span<const std::byte> from) {
@@ -203,7 +220,8 @@ Result<std::uint64_t> ExtentInode::write(std::uint64_t offset, std::span<const s
   if (offset > size()) {
     DAXSIM_TRY_VOID(zero_gap(offset));
   }
-  DAXSIM_TRY(const std::uint64_t written, dax::write(file_system_.context(), *this, offset, from));
+  DAXSIM_TRY(const std::uint64_t written,
+             cached_ ? write_pieces(offset, from) : dax::write(file_system_.context(), *this, offset, from));
   DAXSIM_TRY_VOID(as_io_error(copy_to_second({offset, written})));
   if (offset + written > size()) {
     DAXSIM_TRY_VOID(extend(offset + written));
@@ -215,7 +233,7 @@ Result<void> ExtentInode::zero_in_place(ByteRange bytes) {
   if (bytes.length == 0) {
     return {};
   }
-  DAXSIM_TRY_VOID(dax::zero_range(file_system_.context(), *this, bytes));
+  DAXSIM_TRY_VOID(cached_ ? zero_pieces(bytes) : dax::zero_range(file_system_.context(), *this, bytes));
   return copy_to_second(bytes);
 }
 
@@ -263,7 +281,7 @@ Result<void> ExtentInode::shrink(std::uint64_t bytes) {
   const SharedLock thawed(file_system_.freeze_lock());
   const ExclusiveLock no_faults(mapping().invalidate_lock());
   DAXSIM_TRY_VOID(dax::break_layouts(context, *this, gone));
-  DAXSIM_TRY_VOID(dax::truncate_pages(context, *this, gone));
+  DAXSIM_TRY_VOID(forget_pages(gone));
   DAXSIM_TRY_VOID(zero_in_place({bytes, byte_of(gone.first) - bytes}));
   const std::array records{
       Record{.type = RecordType::unmap, .ino = file_.ino, .pages = gone},
@@ -321,26 +339,33 @@ Result<void> ExtentInode::change_layout(Fallocate mode, ByteRange bytes) {
 }
 
 Result<void> ExtentInode::allocate_unwritten(PageRange pages) {
+  if (cached_) {
+    return fill_holes(pages);
+  }
   while (!pages.empty()) {
     const SharedLock thawed(file_system_.freeze_lock());
     const MutexLock guard(file_system_.allocation_lock());
     const FileExtent here = look_up_locked(pages.first, pages.pages);
     std::uint64_t done = here.pages.pages;
     if (here.kind == FileExtent::Kind::hole) {
-      Journal& journal = file_system_.journal();
-      DAXSIM_TRY_VOID(file_system_.begin_change_locked());
-      DAXSIM_TRY(const PageRange run, file_system_.take_blocks_locked(file_, here.pages));
-      journal.metadata().untake(run);
-      DAXSIM_TRY_VOID(journal.change({.type = RecordType::map,
-                                      .state = BlockState::unwritten,
-                                      .ino = file_.ino,
-                                      .pages = {pages.first, run.pages},
-                                      .physical = run.first.value - journal.metadata().base(file_)}));
-      done = run.pages;
+      DAXSIM_TRY(done, map_unwritten_locked(here.pages));
     }
     pages = {pages.first + done, pages.pages - done};
   }
   return {};
+}
+
+Result<std::uint64_t> ExtentInode::map_unwritten_locked(PageRange hole) noexcept {
+  Journal& journal = file_system_.journal();
+  DAXSIM_TRY_VOID(file_system_.begin_change_locked());
+  DAXSIM_TRY(const PageRange run, file_system_.take_blocks_locked(file_, hole));
+  journal.metadata().untake(run);
+  DAXSIM_TRY_VOID(journal.change({.type = RecordType::map,
+                                  .state = BlockState::unwritten,
+                                  .ino = file_.ino,
+                                  .pages = {hole.first, run.pages},
+                                  .physical = run.first.value - journal.metadata().base(file_)}));
+  return run.pages;
 }
 
 Result<PageRange> ExtentInode::zero_edges(ByteRange bytes) {
@@ -362,7 +387,7 @@ Result<void> ExtentInode::punch(ByteRange bytes) {
   if (whole.empty()) {
     return {};
   }
-  DAXSIM_TRY_VOID(dax::truncate_pages(context, *this, whole, EvenCows::no));
+  DAXSIM_TRY_VOID(forget_pages(whole, EvenCows::no));
   const std::array records{Record{.type = RecordType::unmap, .ino = file_.ino, .pages = whole}};
   return change(records);
 }
@@ -373,7 +398,7 @@ Result<void> ExtentInode::zero(ByteRange bytes) {
   DAXSIM_TRY_VOID(dax::break_layouts(context, *this, pages_of(bytes)));
   DAXSIM_TRY(const PageRange whole, zero_edges(bytes));
   if (!whole.empty()) {
-    DAXSIM_TRY_VOID(dax::truncate_pages(context, *this, whole, EvenCows::no));
+    DAXSIM_TRY_VOID(forget_pages(whole, EvenCows::no));
     const std::array records{
         Record{.type = RecordType::set_state, .state = BlockState::unwritten, .ino = file_.ino, .pages = whole}};
     DAXSIM_TRY_VOID(change(records));
@@ -390,8 +415,8 @@ Result<void> ExtentInode::detach(Pgoff first) {
   const dax::Context& context = file_system_.context();
   const PageRange moved{first, kMaxFilePages - first.value};
   DAXSIM_TRY_VOID(dax::break_layouts(context, *this, moved));
-  DAXSIM_TRY_VOID(dax::writeback_range(context, mapping(), bytes_of(moved)));
-  return dax::truncate_pages(context, *this, moved);
+  DAXSIM_TRY_VOID(write_back(bytes_of(moved)));
+  return forget_pages(moved);
 }
 
 Result<void> ExtentInode::collapse(ByteRange bytes) {

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // ExtentInode: one file in core. Its extents are in File, under the file system's allocation lock.
+//
+// Each page of the file is served by dax or by the page cache (is_direct), and stays with the one that serves it while
+// anybody holds invalidate_lock: it changes hands under the exclusive lock only, and the one that it leaves has forgotten it
+// by then (tiers.cpp).
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "adapters/extent_fs/file_system.hpp"
 #include "adapters/extent_fs/metadata.hpp"
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
+#include "daxsim/pagecache/file_pages.hpp"
 #include "daxsim/vfs/inode.hpp"
 
 DAXSIM_BEGIN
@@ -47,6 +53,10 @@ class ExtentInode final : public Inode {
   Result<void> set_group(std::uint32_t group);
   [[nodiscard]] FileSystem& file_system() const noexcept { return file_system_; }
 
+  // Writes back what is dirty in the range when called, whoever serves it; no fence.
+  // Errors: those of dax::writeback_range and of FilePages::writeback_range.
+  Result<void> write_back(ByteRange bytes) noexcept;
+
   // Moves the blocks that are in closed chunks to others; how many pages. Errors: Errno::enospc (there is no room
   // elsewhere; what has moved has moved), Errno::eintr, Errno::eio, Errno::eshutdown, Errno::enomem.
   Result<std::uint64_t> leave_closed_chunks();
@@ -55,10 +65,38 @@ class ExtentInode final : public Inode {
   Result<void> scrub(ScrubReport& report);
 
  private:
-  // What `page` is now; the answer's pages are [page, page + most) at most.
+  // What `page` is now, whoever serves it; the answer's pages are [page, page + most) at most.
   FileExtent look_up_locked(Pgoff page, std::uint64_t most) noexcept DAXSIM_REQUIRES(file_system_.allocation_lock());
   // Makes a hole or unwritten pages at the front of `pages` written zeros. Errors: as direct_access.
   Result<void> make_written_locked(PageRange pages) noexcept DAXSIM_REQUIRES(file_system_.allocation_lock());
+
+  // Whether dax serves a page of which look_up_locked says this; if not, the page cache does.
+  [[nodiscard]] bool is_direct(const FileExtent& here) const noexcept;
+  // Whether a page changes hands when it gets its blocks: a hole that dax serves, and the page cache will.
+  [[nodiscard]] bool changes_hands_locked(const FileExtent& here) noexcept
+      DAXSIM_REQUIRES(file_system_.allocation_lock());
+  // Of a hole, unwritten blocks for its front; how many pages. Errors: those of take_blocks_locked, Errno::enomem.
+  Result<std::uint64_t> map_unwritten_locked(PageRange hole) noexcept DAXSIM_REQUIRES(file_system_.allocation_lock());
+
+  // A file with both (tiers.cpp): its bytes piece by piece, each of which one of the two serves.
+  struct Piece {
+    bool direct = true;
+    std::uint64_t length = 0;  // bytes
+    PageRange hole{};          // to fill before the one who will serve it can; none: there is nothing to do
+  };
+  Piece piece_at(ByteRange bytes, Access access) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
+  template <class Copy>
+  Result<std::uint64_t> for_each_piece(ByteRange bytes, Access access, Copy copy);
+  Result<std::uint64_t> read_pieces(std::uint64_t offset, std::span<std::byte> to);
+  Result<std::uint64_t> write_pieces(std::uint64_t offset, std::span<const std::byte> from) DAXSIM_REQUIRES(i_rwsem());
+  Result<void> zero_pieces(ByteRange bytes);
+  FaultOutcome fault_piece(FaultRequest& request) noexcept;
+  // Gives the holes among `pages` unwritten blocks, and hands over those that are the page cache's from then on.
+  // Errors: Errno::enospc, Errno::enomem, Errno::eio, Errno::eshutdown. Context: fault path.
+  Result<void> fill_holes(PageRange pages) noexcept;
+  // Deletes what dax and the page cache have of these pages, as dax::truncate_pages.
+  Result<void> forget_pages(PageRange pages, EvenCows even_cows = EvenCows::yes)
+      DAXSIM_REQUIRES(mapping().invalidate_lock());
 
   // Makes what was written to these blocks durable. Errors: those of Attachment::fence.
   Result<void> fence() const noexcept;
@@ -103,6 +141,7 @@ class ExtentInode final : public Inode {
 
   FileSystem& file_system_;
   File& file_;
+  std::optional<pagecache::FilePages> cached_;  // where the file system has a page cache
 };
 
 }  // namespace extent_fs

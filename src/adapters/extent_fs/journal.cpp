@@ -179,6 +179,9 @@ std::uint64_t random_id() {
   return std::uint64_t{random()} << 32 | random();
 }
 
+// An ordinary block device moves whole sectors.
+using VolumeSector = std::array<std::byte, kSectorSize>;
+
 std::uint64_t volume_record_offset(std::uint32_t volume) noexcept {
   return kVolumesOffset + volume * sizeof(VolumeRecord);
 }
@@ -187,7 +190,7 @@ std::uint64_t volume_record_offset(std::uint32_t volume) noexcept {
 // Errors: those of Journal::load.
 Result<std::uint64_t> read_volume(Volumes volumes, std::uint32_t number) noexcept {
   VolumeRecord named;
-  VolumeRecord found;
+  VolumeSector found;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
   Attachment& volume = *volumes[number];
   DAXSIM_TRY_VOID(volumes[0]->read(volume_record_offset(number), bytes_of(named)));
   if (named.magic != kVolumeMagic || named.crc != crc_of(named) || named.volume != number || named.blocks == 0) {
@@ -196,8 +199,8 @@ Result<std::uint64_t> read_volume(Volumes volumes, std::uint32_t number) noexcep
   if (volume.size() < kPageSize) {
     return Errno::enodev;
   }
-  DAXSIM_TRY_VOID(volume.read(0, bytes_of(found)));
-  if (std::memcmp(&named, &found, sizeof(named)) != 0) {
+  DAXSIM_TRY_VOID(volume.read(0, found));
+  if (std::memcmp(&named, found.data(), sizeof(named)) != 0) {
     return Errno::enodev;
   }
   if (named.blocks > volume.pages()) {
@@ -251,7 +254,9 @@ Result<void> Journal::format(Volumes volumes, const Geometry& geometry, const Ki
     record.blocks = geometry.blocks[number];
     record.volume = number;
     record.crc = crc_of(record);
-    DAXSIM_TRY_VOID(volumes[number]->write(0, bytes_of(record)));
+    VolumeSector sector{};
+    std::memcpy(sector.data(), &record, sizeof(record));
+    DAXSIM_TRY_VOID(volumes[number]->write(0, sector));
     DAXSIM_TRY_VOID(device.write(volume_record_offset(number), bytes_of(record)));
   }
   if (kind.map == MapOfChunks::stored) {
@@ -291,8 +296,9 @@ Journal::Journal(Volumes volumes, Arena& arena, const Geometry& geometry, ChunkM
 
 Result<std::unique_ptr<Journal>> Journal::load(Volumes volumes, const Kind& kind, Arena& arena) {
   DAXSIM_TRY(const Geometry geometry, read_super(volumes, kind));
-  DAXSIM_TRY(ChunkMap chunks, kind.map == MapOfChunks::stored ? ChunkMap::read(volumes, geometry)
-                                                              : Result<ChunkMap>(ChunkMap::of_volumes(geometry)));
+  DAXSIM_TRY(ChunkMap chunks, kind.map == MapOfChunks::stored
+                                  ? ChunkMap::read(volumes, geometry)
+                                  : Result<ChunkMap>(ChunkMap::of_volumes(geometry, kind.placement)));
   std::unique_ptr<Journal> journal(new Journal(volumes, arena, geometry, std::move(chunks)));
   DAXSIM_TRY_VOID(journal->choose_slot());
   return journal;

@@ -115,11 +115,11 @@ bool Metadata::for_each_space(PageRange addresses, Visit visit) noexcept {
 }
 
 PageRange Metadata::addresses(const File& file, std::uint64_t physical, std::uint64_t pages) const noexcept {
-  const std::uint64_t most = chunks_.last_of(file.group).end() - base(file);
-  if (physical >= most || pages > most - physical) {
+  const PageRange all = chunks_.addresses(file.group);
+  if (physical >= all.pages || pages > all.pages - physical) {
     return {};
   }
-  return {{base(file) + physical}, pages};
+  return {all.first + physical, pages};
 }
 
 bool Metadata::take(PageRange addresses) noexcept {
@@ -175,6 +175,18 @@ Result<void> Metadata::move(File& file, const Record& record) noexcept {
     untake(run);
   }
   return moved;
+}
+
+Result<void> Metadata::set_group(File& file, std::uint64_t group) noexcept {
+  if (group >= chunks_.groups()) {
+    return Errno::euclean;
+  }
+  const auto number = static_cast<std::uint32_t>(group);
+  if (file.extents.count() != 0 && chunks_.addresses(number) != chunks_.addresses(file.group)) {
+    return Errno::euclean;
+  }
+  file.group = number;
+  return {};
 }
 
 Result<void> Metadata::apply(const Record& record) noexcept {
@@ -245,11 +257,7 @@ Result<void> Metadata::apply(const Record& record) noexcept {
       return {};
 
     case RecordType::group:
-      if (record.group >= chunks_.groups() || extents.count() != 0) {
-        return Errno::euclean;
-      }
-      file->group = static_cast<std::uint32_t>(record.group);
-      return {};
+      return set_group(*file, record.group);
   }
   return Errno::euclean;
 }

@@ -7,7 +7,7 @@
 // I1 No address belongs to two files, nor to a file and the free space.
 // I2 Names are unique; a file without a name is unlinked and waits for its last close.
 // I3 apply() does all of a record or nothing.
-// I4 All extents of a file are in the chunks of one group.
+// I4 All extents of a file are at addresses that its group may have.
 #pragma once
 
 #include <atomic>
@@ -40,7 +40,7 @@ struct File : boost::intrusive::set_base_hook<> {
   std::uint8_t name_length = 0;
   char name_bytes[kMaxName] = {};
   std::uint64_t size = 0;
-  std::atomic<std::uint32_t> group{0};  // changes while there are no extents; may be read without the lock
+  std::atomic<std::uint32_t> group{0};  // may be read without the lock
   std::uint64_t changed_in = 0;         // sequence of the commit that has, or will have, its last change
   ExtentTree extents;
 };
@@ -65,7 +65,9 @@ class Metadata {
   // The free space of each chunk, by number; it counts pages from the beginning of the chunk.
   [[nodiscard]] std::vector<Space>& spaces() noexcept { return spaces_; }
   // Where the addresses of a file's extents begin.
-  [[nodiscard]] std::uint64_t base(const File& file) const noexcept { return chunks_.first_of(file.group).first; }
+  [[nodiscard]] std::uint64_t base(const File& file) const noexcept {
+    return chunks_.addresses(file.group).first.value;
+  }
   // Gives back what no record has mentioned.
   void untake(PageRange addresses) noexcept;
 
@@ -84,6 +86,7 @@ class Metadata {
   Result<void> release(File& file) noexcept;
   Result<void> map(File& file, const Record& record) noexcept;
   Result<void> move(File& file, const Record& record) noexcept;
+  Result<void> set_group(File& file, std::uint64_t group) noexcept;
   // Calls `visit(Space&, PageRange)` for the part of each chunk until one answers false; true when none did.
   template <class Visit>
   bool for_each_space(PageRange addresses, Visit visit) noexcept;

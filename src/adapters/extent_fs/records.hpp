@@ -28,7 +28,7 @@ enum class RecordType : std::uint8_t {
   unmap = 8,        // ino, pages: become a hole, their blocks are free
   shift_up = 9,     // ino, pages: everything from pages.first on moves up by pages.pages
   shift_down = 10,  // ino, pages, a hole: everything behind it moves down onto it
-  group = 11,       // ino, which has no extents, group: where those to come are
+  group = 11,       // ino, group: where the extents to come are; with extents only if they may be there too
   move = 12,        // ino, pages, all of one extent, physical: what they hold has moved there
 };
 
