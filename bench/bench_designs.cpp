@@ -390,7 +390,7 @@ std::vector<std::int64_t> sizes(const Adapter& adapter) {
   return sizes;
 }
 
-// Blocks that have moved to another device are not where they were laid out.
+// On ChunkFs the pieces of lay_out() do not end up as extents of the wanted size.
 std::vector<std::int64_t> extents(const Adapter& adapter) {
   return adapter.balance == nullptr ? std::vector<std::int64_t>{0, 16, 1} : std::vector<std::int64_t>{0};
 }

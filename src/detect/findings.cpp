@@ -435,7 +435,9 @@ void Detectors::audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>
   }
   // Keeps out read and write, whose copies differ from the media for a moment under a clean entry.
   const ExclusiveLock no_writers(inode.i_rwsem());
-  audit_copies(super_block, inode);
+  if (inode.is_dax()) {
+    audit_copies(super_block, inode);  // of others, fsync makes them while it keeps nobody out
+  }
   AddressSpace& mapping = inode.mapping();
   const Event here{.dev = super_block.dev(), .id = events_.next_id()};
   XCursor cursor(mapping.pages(), Pgoff{0});

@@ -23,6 +23,7 @@
 #include "daxsim/base/result.hpp"
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/vfs/mount_options.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
@@ -80,7 +81,8 @@ struct ChunkFs {
   // are the same), Errno::enxio (dead device), Errno::enomem, Errno::enospc (the host disk is full), Errno::ehwpoison (a
   // known media error in the records at the front of a device, or where the checkpoint goes), Errno::eio.
   // Context: may wait for the devices.
-  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Devices devices);
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Devices devices,
+                                                   const MountOptions& options = {});
 
   // The calls below are for the super block of a mounted ChunkFs. Context: may wait; no locks held.
   // Errors of all: Errno::einval (it is none), Errno::eio (shut down; the device), Errno::eshutdown (power lost).

@@ -19,6 +19,7 @@
 #include "daxsim/base/result.hpp"
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/vfs/mount_options.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
@@ -52,7 +53,8 @@ struct LinearFs {
   // system), Errno::ebusy (something holds the device), Errno::enxio (dead device), Errno::enomem, Errno::enospc (the
   // host disk is full), Errno::ehwpoison (a known media error in the super record, where the
   // checkpoint goes, or in the last page), Errno::eio. Context: may wait for the device.
-  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& device);
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& device,
+                                                   const MountOptions& options = {});
 };
 
 DAXSIM_END

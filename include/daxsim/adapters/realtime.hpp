@@ -18,6 +18,7 @@
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
 #include "daxsim/vfs/inode.hpp"
+#include "daxsim/vfs/mount_options.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
@@ -51,7 +52,8 @@ struct RealtimeFs {
   // smaller than the file system), Errno::ebusy (something holds a device; both are the same), Errno::enxio (dead
   // device), Errno::enomem, Errno::enospc (the host disk is full), Errno::ehwpoison (a known media error in the records
   // at the front of a device, where the checkpoint goes, or in a last page), Errno::eio. Context: may wait for the devices.
-  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data, Attachment& realtime);
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data, Attachment& realtime,
+                                                   const MountOptions& options = {});
 
   // FS_XFLAG_REALTIME: whether the blocks that a file gets are on the realtime device; those of a new file are not. Set
   // before the file gets its first block, or after it has lost its last. Durable with the next fsync or sync.

@@ -83,6 +83,12 @@ class SuperBlock {
   // Errno::enomem (what the write-back met).
   virtual Result<void> unmount() = 0;
 
+  // The directory's FS_XFLAG_DAX, which files get when they are made. Durable with the next sync.
+  // Errors: those of Inode::xflag_dax.
+  virtual Result<XflagDax> xflag_dax();
+  // Errors: those of Inode::set_xflag_dax.
+  virtual Result<void> set_xflag_dax(XflagDax flag);
+
   // Files in core: open or mapped. Strong references, so a visitor may wait.
   [[nodiscard]] std::vector<std::shared_ptr<Inode>> inodes_in_core();
 

@@ -20,8 +20,8 @@ Result<void> RealtimeFs::mkfs(Attachment& data, Attachment& realtime, const Opti
 }
 
 Result<std::shared_ptr<SuperBlock>> RealtimeFs::mount(const dax::Context& context, Attachment& data,
-                                                      Attachment& realtime) {
-  return extent_fs::FileSystem::mount(context, std::array{&data, &realtime}, kKind);
+                                                      Attachment& realtime, const MountOptions& options) {
+  return extent_fs::FileSystem::mount(context, std::array{&data, &realtime}, kKind, options);
 }
 
 Result<void> RealtimeFs::set_realtime(Inode& inode, Realtime realtime) {
