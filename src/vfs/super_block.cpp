@@ -40,10 +40,7 @@ std::shared_ptr<Inode> SuperBlock::find_in_core(std::uint64_t ino) {
 
 void SuperBlock::forget_in_core(std::uint64_t ino) {
   const MutexLock guard(inodes_lock_);
-  // The file may be in core again by now.
-  if (const auto found = inodes_.find(ino); found != inodes_.end() && found->second.expired()) {
-    inodes_.erase(found);
-  }
+  inodes_.erase(ino);
 }
 
 Result<XflagDax> SuperBlock::xflag_dax() { return Errno::eopnotsupp; }

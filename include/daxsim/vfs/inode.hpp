@@ -126,7 +126,7 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // fsync or sync. Context: may wait; no locks held.
   // Errors: Errno::eopnotsupp (this file system has no such flag).
   virtual Result<XflagDax> xflag_dax();
-  // Errors: those of xflag_dax, Errno::enospc, Errno::enomem.
+  // Errors: those of xflag_dax.
   virtual Result<void> set_xflag_dax(XflagDax flag);
 
   // MAP_SYNC means something: the file is direct and every device of the file is synchronous (F4.4). Context: any.

@@ -72,6 +72,12 @@ class SuperBlock {
 
   [[nodiscard]] virtual Result<SpaceUsage> space() = 0;
 
+  // The directory's FS_XFLAG_DAX, which files get when they are made. Durable with the next sync.
+  // Errors: those of Inode::xflag_dax.
+  virtual Result<XflagDax> xflag_dax();
+  // Errors: those of Inode::set_xflag_dax.
+  virtual Result<void> set_xflag_dax(XflagDax flag);
+
   // sync(2): SYNC_ALL write-back of all files, then metadata. Teardown calls it with freeze_lock held exclusively, so it
   // takes no lock of rank freeze or below. Errors: those of Inode::fsync_range.
   virtual Result<void> sync() = 0;
@@ -82,12 +88,6 @@ class SuperBlock {
   // Errors: Errno::ebusy (a file is open or mapped), Errno::eio (unmounted already; the device failed), Errno::enospc,
   // Errno::enomem (what the write-back met).
   virtual Result<void> unmount() = 0;
-
-  // The directory's FS_XFLAG_DAX, which files get when they are made. Durable with the next sync.
-  // Errors: those of Inode::xflag_dax.
-  virtual Result<XflagDax> xflag_dax();
-  // Errors: those of Inode::set_xflag_dax.
-  virtual Result<void> set_xflag_dax(XflagDax flag);
 
   // Files in core: open or mapped. Strong references, so a visitor may wait.
   [[nodiscard]] std::vector<std::shared_ptr<Inode>> inodes_in_core();

@@ -31,6 +31,11 @@ class ExtentInode::Move final : public dax::BlockMover {
         return Errno::eagain;
       }
     }
+    if (inode_.cached_) {
+      // What is dirty goes to the old place, and whoever needs the pages reads them from the new one.
+      DAXSIM_TRY_VOID(inode_.cached_->writeback_range(bytes_of(plan_.pages)));
+      inode_.cached_->truncate_pages(plan_.pages, EvenCows::no);
+    }
     if (plan_.state == BlockState::unwritten) {
       return {};
     }

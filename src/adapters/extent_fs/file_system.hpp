@@ -119,8 +119,6 @@ class FileSystem final : public SuperBlock, private Holder {
 
   // The last user of an inode has gone.
   void closed(std::uint32_t ino) noexcept;
-  // The same, of one that evict() has taken out of core: the file stays.
-  void evicted(std::uint64_t ino) noexcept { forget_in_core(ino); }
 
  private:
   Result<void> load();

@@ -47,9 +47,7 @@ ExtentInode::ExtentInode(FileSystem& file_system, File& file, std::uint64_t size
 ExtentInode::~ExtentInode() {
   dax::evict(file_system_.context(), *this);
   cached_.reset();
-  if (is_evicted_) {
-    file_system_.evicted(number());
-  } else {
+  if (!is_evicted_) {
     file_system_.closed(file_.ino);
   }
 }

@@ -4,7 +4,8 @@
 // Operations are numbered 1, 2, 3, ... The model keeps the directory after each of them, and each version that a page
 // ever had. The log is ordered, so a cut leaves the metadata as it was after some operation j. Data is stored in place:
 // each byte of a page is what it was after j, or what a later operation stored there. Only a write may be seen half
-// done: its pages come one by one, its size at the end. What was stored through a mapping is certain after a sync only.
+// done: its pages come one by one, its size at the end. What was stored through a mapping is certain after a sync only, and
+// so is all that went through the page cache.
 #pragma once
 
 #include <algorithm>
@@ -38,6 +39,7 @@ struct Operation {
     unlink,
     fsync,
     sync,
+    toggle_dax,
   };
   Kind kind{};
   unsigned file = 0;
@@ -47,8 +49,9 @@ struct Operation {
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Operation& op) {
-  static constexpr std::array kNames{"create", "write",    "truncate", "punch",  "zero",  "collapse",
-                                     "insert", "allocate", "rename",   "unlink", "fsync", "sync"};
+  static constexpr std::array kNames{"create", "write",  "store",    "store_sync", "truncate",
+                                     "punch",  "zero",   "collapse", "insert",     "allocate",
+                                     "rename", "unlink", "fsync",    "sync",       "toggle FS_XFLAG_DAX of"};
   return out << kNames[static_cast<unsigned>(op.kind)] << " file " << op.file << " other " << op.other << " offset "
              << op.offset << " length " << op.length << '\n';
 }
@@ -190,6 +193,7 @@ class Model {
 
   // Changes bytes in place; a page that is not there becomes zeros first.
   void fill(File& file, ByteRange bytes, char value, Way way = Way::flushed) {
+    way = is_dax_ ? way : Way::mapped;
     for (std::uint64_t at = bytes.offset; at < bytes.end();) {
       const std::uint64_t end = std::min(bytes.end(), round_up(at + 1, kPageSize));
       std::shared_ptr<Page>& page = file.pages[at >> kPageShift];
@@ -242,6 +246,7 @@ class Model {
   void run_on_file(const Operation& op, LinearWorld& world, const std::shared_ptr<OpenFile>& handle, File& file,
                    Expect expect) {
     OpenFile& open = *handle;
+    is_dax_ = open.inode().is_dax();
     const ByteRange bytes{op.offset, op.length};
     const std::uint64_t first_page = pages_for(bytes.offset);
     const std::uint64_t end_page = bytes.end() >> kPageShift;
@@ -266,7 +271,7 @@ class Model {
         if (piece.end() > file.size) {
           return;
         }
-        const MapSync sync = op.kind == Kind::store ? MapSync::no : MapSync::yes;
+        const MapSync sync = op.kind == Kind::store || !is_dax_ ? MapSync::no : MapSync::yes;
         const bool was_hole = !file.pages.contains(piece.offset >> kPageShift);
         const char value = static_cast<char>('A' + now() % 57);
         Process process(world.system, 1);
@@ -329,6 +334,11 @@ class Model {
         synced_[now()] = file.changed;
         durable_[file.id].push_back(now());
         return;
+      case Kind::toggle_dax: {
+        const bool was_set = must(open.inode().xflag_dax()) == XflagDax::set;
+        expect(open.inode().set_xflag_dax(was_set ? XflagDax::clear : XflagDax::set), {});
+        return;
+      }
       default:
         return;
     }
@@ -429,6 +439,7 @@ class Model {
   std::map<unsigned, unsigned> synced_;                // a sync: no state before this operation may come back
   std::map<unsigned, std::vector<unsigned>> durable_;  // by file id: the syncs of what is stored in it
   unsigned last_id_ = 0;
+  bool is_dax_ = true;  // the file that an operation is about
 };
 
 }  // namespace daxsim::test
