@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,7 +12,9 @@
 #include "daxsim/adapters/chunk.hpp"
 #include "daxsim/mm/process.hpp"
 #include "daxsim/test_support/expect.hpp"
+#include "support/blocked_thread.hpp"
 #include "support/chunk_world.hpp"
+#include "support/dax_world.hpp"
 #include "support/linear_image.hpp"
 #include "unit/adapters/linear/crash_run.hpp"
 
@@ -339,6 +342,34 @@ TEST(DaxFlag, CopiesAndBalanceOfACachedFile) {
   expected.replace(kPage, 2, "st");
   expected[2 * kPage] = 'u';
   EXPECT_EQ(after.content("b"), expected);
+}
+
+// The blocks of a page move while it is being written back: the move waits, or what is written would be left behind.
+TEST(DaxFlag, ABalanceWaitsForTheWriteBackOfACachedPage) {
+  ChunkWorld world(ChunkProfile::single, 512_KiB);
+  world.mkfs();
+  must(world.adopt(ChunkFs::mount(world.context, world.devices, {.dax = DaxOption::never})));
+  const auto file = world.create("b");
+  must(file->pwrite(0, bytes(std::string(kPage, 'w'))));
+  Parking parking;
+  std::atomic<bool> armed{true};
+  world.before_each_step([&] {
+    if (armed.exchange(false)) {
+      parking.stop_here();
+    }
+  });
+  {
+    BlockedThread fsync([&] { must(file->fsync()); });
+    parking.wait_until_parked();
+    BlockedThread balance([&] { must(ChunkFs::balance(*world.fs, world.chunk_of(file, {0}))); });
+    EXPECT_TRUE(balance.blocks());
+    parking.let_go();
+  }
+  world.before_each_step({});
+  world.fs->shutdown(Errno::eio);  // nothing of the page cache reaches the device any more
+  ChunkWorld after(ChunkProfile::single, world.image());
+  after.mount();
+  EXPECT_EQ(after.content("b"), std::string(kPage, 'w'));
 }
 
 // --- power cuts ---
