@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The questions: of a file system on one pmem, of a file on the realtime device of one on two, of stripes and copies, and
-// of blocks that move.
+// The questions: of a file system on one pmem, of a file on the realtime device of one on two, of stripes and copies, of
+// blocks that move, and of a file on a pmem and on an ordinary disk.
 #include <array>
 
 #include "daxsim/adapters/chunk.hpp"
 #include "daxsim/adapters/realtime.hpp"
+#include "daxsim/adapters/tiered.hpp"
 #include "lab/bare_fs.hpp"
 #include "lab/trial.hpp"
 
@@ -48,7 +49,29 @@ TrialSetup chunks(std::size_t devices, const Era& era = eras::v6_12) {
           .device_sizes = std::vector<std::uint64_t>(devices, 8 * kMiB)};
 }
 
-// A balance that copies and switches, and nothing else. Nobody faults meanwhile.
+constexpr std::size_t kDisk = 1;  // of the devices of two_tiers()
+constexpr std::uint64_t kFirstOnDisk = (kPages + 1) / 2;
+
+Result<FileSystem> mkfs_tiers(Machine& machine, std::span<const DeviceHandle> devices) {
+  return machine.mkfs<TieredFs>(devices[0], devices[kDisk]);
+}
+Result<FileSystem> mount_tiers(Machine& machine, std::span<const DeviceHandle> devices) {
+  return machine.mount<TieredFs>(devices[0], devices[kDisk]);
+}
+// The blocks that it gets afterwards are on the disk.
+Result<void> put_half_on_pmem(File& file) {
+  DAXSIM_TRY_VOID(file.fallocate(Fallocate::allocate, {0, kFirstOnDisk * kPageSize}));
+  return TieredFs::set_foreground_target(file.open_file()->inode(), Tier::block);
+}
+
+TrialSetup two_tiers(const Era& era = eras::v6_12) {
+  return {.era = era,
+          .fs = {.mkfs = &mkfs_tiers, .mount = &mount_tiers, .arrange = &put_half_on_pmem},
+          .device_sizes = {8 * kMiB, 8 * kMiB},
+          .disks = 1};
+}
+
+// A relocation that copies and switches, and nothing else. Nobody faults meanwhile.
 constexpr Era kUnpurged = eras::v6_12.without(Step::relocate_unmap)
                               .without(Step::relocate_wait_pins)
                               .without(Step::relocate_flush)
@@ -82,10 +105,11 @@ Result<void> fsync_huge_page(Trial& trial, const TrialSetup& setup) {
 // A file with one dirty page, whose device is then pulled out. About the page tables there is a question of its own: the
 // others have the mapping go first.
 enum class AtTheEnd : std::uint8_t { mapped, unmapped };
-Result<TrialFile> lose_device(Trial& trial, const TrialSetup& setup, AtTheEnd mapping, std::size_t which = 0) {
+Result<TrialFile> lose_device(Trial& trial, const TrialSetup& setup, AtTheEnd mapping, std::size_t which = 0,
+                              std::uint64_t page = 7) {
   DAXSIM_TRY_VOID(trial.start(setup));
   DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));
-  trial.store(file, 7 * kPageSize);
+  trial.store(file, page * kPageSize);
   if (mapping == AtTheEnd::unmapped) {
     DAXSIM_TRY_VOID(trial.munmap(file));
   }
@@ -93,8 +117,9 @@ Result<TrialFile> lose_device(Trial& trial, const TrialSetup& setup, AtTheEnd ma
   return file;
 }
 
-Result<void> fsync_of_lost(Trial& trial, const TrialSetup& setup, AtTheEnd mapping, std::size_t which = 0) {
-  DAXSIM_TRY(TrialFile file, lose_device(trial, setup, mapping, which));
+Result<void> fsync_of_lost(Trial& trial, const TrialSetup& setup, AtTheEnd mapping, std::size_t which = 0,
+                           std::uint64_t page = 7) {
+  DAXSIM_TRY(TrialFile file, lose_device(trial, setup, mapping, which, page));
   trial.fsync(file);
   return trial.end();
 }
@@ -196,6 +221,41 @@ Result<void> balance_unpurged(Trial& trial) {
   return fsync_after_balance(trial, chunks<ChunkProfile::single>(1, kUnpurged));
 }
 
+// --- a pmem and a disk ---
+
+Result<void> tiered_fsync(Trial& trial) { return fsync_pages(trial, two_tiers()); }
+
+// Of each tier a page is stored to before it moves to the other, and again, to another line, through the same mapping after.
+Result<void> tiered_migrate(Trial& trial) {
+  DAXSIM_TRY_VOID(trial.start(two_tiers()));
+  DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));
+  const std::array offsets{7 * kPageSize, (kFirstOnDisk + 7) * kPageSize};
+  for (const std::uint64_t offset : offsets) {
+    trial.store(file, offset);
+  }
+  trial.demote(file, {{0}, 16});
+  trial.promote(file, {{kFirstOnDisk}, 16});
+  for (const std::uint64_t offset : offsets) {
+    trial.store(file, offset + kCacheLine);
+  }
+  trial.fsync(file);
+  return trial.end();
+}
+
+Result<void> tiered_unpurged(Trial& trial) {
+  DAXSIM_TRY_VOID(trial.start(two_tiers(kUnpurged)));
+  DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));
+  trial.store(file, 7 * kPageSize);
+  trial.demote(file, {{0}, 16});
+  trial.store(file, 7 * kPageSize + kCacheLine);
+  trial.fsync(file);
+  return trial.end();
+}
+
+Result<void> tiered_untold(Trial& trial) {
+  return fsync_of_lost(trial, two_tiers(kNobodyIsTold), AtTheEnd::unmapped, kDisk, kFirstOnDisk + 7);
+}
+
 constexpr std::array kQuestions{
     Question{"page-fsync", "255 pages are stored to and fsynced; are they there after a power cut?", &page_fsync},
     Question{"huge-fsync", "the same through one huge page", &huge_fsync},
@@ -217,6 +277,11 @@ constexpr std::array kQuestions{
     Question{"balance", "blocks move between two stores to a page that stays open", &balance},
     Question{"balance-unpurged", "the same, and nothing is unmapped, flushed or forgotten when they move",
              &balance_unpurged},
+    Question{"tiered-fsync", "page-fsync, of a file that is half on a pmem and half on an ordinary disk",
+             &tiered_fsync},
+    Question{"tiered-migrate", "pages move down to the disk and up from it between two stores", &tiered_migrate},
+    Question{"tiered-unpurged", "pages move down, and nothing is unmapped, flushed or forgotten", &tiered_unpurged},
+    Question{"tiered-untold", "the disk is pulled out and nobody is told; what does fsync answer?", &tiered_untold},
 };
 
 }  // namespace

@@ -9,7 +9,9 @@
 #include "base/temporary_file.hpp"
 #include "daxsim/adapters/chunk.hpp"
 #include "daxsim/adapters/linear.hpp"
+#include "daxsim/adapters/tiered.hpp"
 #include "daxsim/sim_devices/pmem.hpp"
+#include "daxsim/sim_devices/ram_disk.hpp"
 
 DAXSIM_BEGIN
 namespace lab {
@@ -67,9 +69,11 @@ Result<std::shared_ptr<Device>> Trial::make_medium(std::uint64_t size) {
 Result<void> Trial::start(const TrialSetup& setup) {
   fs_kind_ = setup.fs;
   machine_.emplace(MachineOptions{.era = setup.era, .design = &design_});
-  for (const std::uint64_t size : setup.device_sizes) {
-    say(fmt::format("attach a pmem of {} MiB", size >> 20));
-    DAXSIM_TRY(std::shared_ptr<Device> medium, make_medium(size));
+  for (std::size_t which = 0; which < setup.device_sizes.size(); ++which) {
+    const std::uint64_t size = setup.device_sizes[which];
+    const bool is_disk = which + setup.disks >= setup.device_sizes.size();
+    say(fmt::format("attach a {} of {} MiB", is_disk ? "disk" : "pmem", size >> 20));
+    DAXSIM_TRY(std::shared_ptr<Device> medium, is_disk ? sim::open(sim::RamDisk{.size = size}) : make_medium(size));
     DAXSIM_TRY(DeviceHandle device, machine_->attach(medium));
     media_.push_back(std::move(medium));
     devices_.push_back(std::move(device));
@@ -174,6 +178,24 @@ void Trial::balance() {
     say(fmt::format("{} pages of {} files have moved", done->pages, done->files));
   } else {
     refused(errno_name(done.error()));
+  }
+}
+
+void Trial::promote(TrialFile& file, PageRange pages) {
+  say(fmt::format("promote pages {} to {} of {}", pages.first.value, pages.end().value - 1, file.name));
+  moved(TieredFs::promote(file.file.open_file()->inode(), pages));
+}
+
+void Trial::demote(TrialFile& file, PageRange pages) {
+  say(fmt::format("demote pages {} to {} of {}", pages.first.value, pages.end().value - 1, file.name));
+  moved(TieredFs::demote(file.file.open_file()->inode(), pages));
+}
+
+void Trial::moved(const Result<std::uint64_t>& pages) {
+  if (pages.ok()) {
+    say(fmt::format("{} pages have moved", *pages));
+  } else {
+    refused(errno_name(pages.error()));
   }
 }
 

@@ -53,6 +53,7 @@ struct TrialSetup {
   Era era = eras::v6_12;
   TrialFs fs = kLinear;
   std::vector<std::uint64_t> device_sizes{std::uint64_t{8} << 20};  // bytes
+  std::size_t disks = 0;                                            // of them, at the end: ordinary block devices
 };
 
 class Trial {
@@ -74,6 +75,9 @@ class Trial {
   void fsync(TrialFile& file);
   // The blocks of the first chunk move to others (ChunkFs).
   void balance();
+  // Pages of the file move between its tiers (TieredFs).
+  void promote(TrialFile& file, PageRange pages);
+  void demote(TrialFile& file, PageRange pages);
   // Of one of the devices that start() attached. An orderly removal promises everything that was stored.
   Result<void> remove(Removal how, std::size_t which = 0);
 
@@ -90,6 +94,7 @@ class Trial {
   using Bytes = std::map<std::pair<std::string, std::uint64_t>, std::byte>;
 
   Result<std::shared_ptr<Device>> make_medium(std::uint64_t size);
+  void moved(const Result<std::uint64_t>& pages);
   Result<void> paint(DeviceHandle& device);
   Result<DeviceHandle> attached(const std::shared_ptr<Device>& medium);
   Result<void> check_promises();

@@ -15,7 +15,9 @@
 #include "daxsim/adapters/chunk.hpp"
 #include "daxsim/adapters/linear.hpp"
 #include "daxsim/adapters/realtime.hpp"
+#include "daxsim/adapters/tiered.hpp"
 #include "daxsim/sim_devices/pmem.hpp"
+#include "daxsim/sim_devices/ram_disk.hpp"
 #include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/expect.hpp"
 
@@ -102,8 +104,12 @@ class Program {
 
 Program::Program(const ProgramWorld& world) : world_(world), machine_(world.machine) {
   for (std::size_t count = 0; count < world.adapter.devices; ++count) {
-    const TemporaryFile& file = files_.emplace_back();
-    devices_.push_back(must(machine_.attach(sim::Pmem{.path = file.path(), .size = world.device_size})));
+    if (count < world.adapter.devices - world.adapter.disks) {
+      const TemporaryFile& file = files_.emplace_back();
+      devices_.push_back(must(machine_.attach(sim::Pmem{.path = file.path(), .size = world.device_size})));
+    } else {
+      devices_.push_back(must(machine_.attach(sim::RamDisk{.size = world.device_size})));
+    }
     media_.push_back(devices_.back().medium());
   }
   fs_ = must(world.adapter.mkfs(machine_, devices_));
@@ -493,6 +499,38 @@ constinit const Adapter kChunkDup{.name = "ChunkDup",
                                   .mkfs = &mkfs_chunk<ChunkProfile::dup>,
                                   .mount = &mount_chunk,
                                   .relocate = &balance_one_chunk};
+
+namespace {
+
+constexpr std::uint64_t kThird = 8 * kPageSize;
+
+Result<void> spread_over_tiers(File& file) {
+  DAXSIM_TRY_VOID(file.fallocate(Fallocate::allocate, {0, kThird}));
+  DAXSIM_TRY_VOID(TieredFs::set_foreground_target(file.open_file()->inode(), Tier::block));
+  return file.fallocate(Fallocate::allocate, {kThird, kThird});
+}
+
+// Some pages up or down, and new blocks from here or from there.
+Result<void> migrate(FileSystem& fs, std::uint64_t choice) {
+  DAXSIM_TRY(const File file, fs.open("/file"));
+  Inode& inode = file.open_file()->inode();
+  DAXSIM_TRY_VOID(TieredFs::set_foreground_target(inode, choice / 2 % 2 == 0 ? Tier::direct : Tier::block));
+  const PageRange pages{{choice % 17}, 1 + choice % 19};
+  const Result<std::uint64_t> moved =
+      choice % 2 == 0 ? TieredFs::promote(inode, pages) : TieredFs::demote(inode, pages);
+  return moved.ok() ? Result<void>() : moved.error();
+}
+
+}  // namespace
+
+constinit const Adapter kTiered{
+    .name = "Tiered",
+    .devices = 2,
+    .disks = 1,
+    .mkfs = [](Machine& machine, Devices on) { return machine.mkfs<TieredFs>(on[0], on[1]); },
+    .mount = [](Machine& machine, Devices on) { return machine.mount<TieredFs>(on[0], on[1]); },
+    .prepare = &spread_over_tiers,
+    .relocate = &migrate};
 
 rc::Gen<std::vector<Operation>> any_program(std::uint64_t pages) {
   const auto up_to = [](std::uint64_t most) {

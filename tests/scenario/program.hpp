@@ -29,6 +29,7 @@ struct Adapter {
   using Relocate = Result<void>(FileSystem& fs, std::uint64_t choice);
   const char* name;
   std::size_t devices;
+  std::size_t disks = 0;  // of them, at the end: ordinary block devices
   Mount* mkfs;
   Mount* mount;
   Prepare* prepare = nullptr;    // a new file, before it gets its first block; null: nothing to do
@@ -39,6 +40,7 @@ extern const Adapter kRealtime;  // and the file is on the realtime device
 extern const Adapter kChunkSingle;
 extern const Adapter kChunkRaid0;
 extern const Adapter kChunkDup;
+extern const Adapter kTiered;  // and the file is a third direct, a third on the disk, a third a hole
 
 struct ProgramWorld {
   Adapter adapter = kLinear;

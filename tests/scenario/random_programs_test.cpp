@@ -78,10 +78,11 @@ void run_programs(ProgramWorld world, const std::vector<const IndexDesign*>& des
 
 std::vector<const IndexDesign*> right_designs(const Adapter& adapter) {
   std::vector<const IndexDesign*> right(designs::all().begin(), designs::all().end());
-  if (adapter.devices > 1) {
+  const std::size_t direct = adapter.devices - adapter.disks;  // an index names no other
+  if (direct > 1) {
     std::erase(right, &designs::sector_of_super_block());
   }
-  if (adapter.relocate != nullptr) {  // its files are on more than one device
+  if (direct > 1 && adapter.relocate != nullptr) {  // its files are on more than one device
     std::erase(right, &designs::sector_of_inode());
   }
   return right;
@@ -93,7 +94,7 @@ std::vector<const IndexDesign*> right_designs(const Adapter& adapter) {
 // no detector finds anything: on every adapter with every design that is right there. DAXSIM_PROGRAMS says how many seeds
 // an adapter gets, in parts that ctest runs side by side.
 constexpr std::uint64_t kParts = 4;
-const std::array kAdapters{kLinear, kRealtime, kChunkSingle, kChunkRaid0, kChunkDup};
+const std::array kAdapters{kLinear, kRealtime, kChunkSingle, kChunkRaid0, kChunkDup, kTiered};
 class SoftPrograms : public ::testing::TestWithParam<std::tuple<Adapter, std::uint64_t>> {};
 INSTANTIATE_TEST_SUITE_P(Adapters, SoftPrograms,
                          ::testing::Combine(::testing::ValuesIn(kAdapters), ::testing::Range<std::uint64_t>(0, kParts)),
@@ -172,20 +173,21 @@ std::vector<Wrong> wrong_everywhere() {
 }
 std::vector<std::tuple<Adapter, Wrong>> all_wrong() {
   std::vector<std::tuple<Adapter, Wrong>> all;
-  for (const Adapter& adapter : {kLinear, kRealtime, kChunkRaid0}) {
+  for (const Adapter& adapter : {kLinear, kRealtime, kChunkRaid0, kTiered}) {
     for (const Wrong& each : wrong_everywhere()) {
       all.emplace_back(adapter, each);
     }
   }
   all.emplace_back(kRealtime, wrong("SectorOfSuperBlock", designs::sector_of_super_block()));
   all.emplace_back(kChunkRaid0, wrong("SectorOfInode", designs::sector_of_inode()));
-  all.emplace_back(
-      kChunkSingle,
-      wrong(
-          "Unpurged",
-          Policy{}.without(Step::relocate_unmap).without(Step::relocate_flush).without(Step::relocate_delete_entries)));
-  all.emplace_back(kChunkSingle, wrong("NotCopied", Policy{}.without(Step::relocate_copy)));
-  all.emplace_back(kChunkSingle, wrong("EntriesStay", Policy{}.without(Step::relocate_delete_entries)));
+  for (const Adapter& adapter : {kChunkSingle, kTiered}) {
+    all.emplace_back(adapter, wrong("Unpurged", Policy{}
+                                                    .without(Step::relocate_unmap)
+                                                    .without(Step::relocate_flush)
+                                                    .without(Step::relocate_delete_entries)));
+    all.emplace_back(adapter, wrong("NotCopied", Policy{}.without(Step::relocate_copy)));
+    all.emplace_back(adapter, wrong("EntriesStay", Policy{}.without(Step::relocate_delete_entries)));
+  }
   return all;
 }
 

@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <optional>
 #include <span>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "daxsim/adapters/tiered.hpp"
 #include "daxsim/machine/machine.hpp"
@@ -227,6 +230,115 @@ TEST_F(Tiered, SpillsOverWhenTheDirectTierIsFull) {
   const std::uint64_t more = must(writer.pwrite(10_MiB, std::as_bytes(std::span(text))));
   EXPECT_LT(more, text.size());
   EXPECT_EQ(error_of(writer.pwrite(10_MiB + more, std::as_bytes(std::span(text)))), Errno::enospc);
+}
+
+TEST_F(Tiered, PagesMoveWhileTheyAreMappedAndDirty) {
+  // Up and down under a mapping; every store before and after is there, and after an fsync also when the power goes.
+  byte(0) = 1;
+  byte(kHalf) = 2;
+  EXPECT_EQ(must(TieredFs::demote(inode(), {{0}, 1})), 1U);
+  EXPECT_EQ(must(TieredFs::promote(inode(), {{4}, 2})), 2U);
+  EXPECT_EQ(kind_of(0), FileExtent::Kind::not_direct);
+  EXPECT_EQ(kind_of(kHalf), FileExtent::Kind::memory);
+  EXPECT_EQ(byte(0), 1);
+  EXPECT_EQ(byte(kHalf), 2);
+  byte(100) = 3;
+  byte(kHalf + 100) = 4;
+  must(file->fsync());
+  power_cycle();
+  EXPECT_EQ(content()[0], 1);
+  EXPECT_EQ(content()[100], 3);
+  EXPECT_EQ(content()[kHalf], 2);
+  EXPECT_EQ(content()[kHalf + 100], 4);
+  EXPECT_EQ(kind_of(0), FileExtent::Kind::not_direct);
+  EXPECT_EQ(kind_of(kHalf), FileExtent::Kind::memory);
+}
+
+TEST_F(Tiered, WhatHasMovedIsLostWholeOrNotAtAll) {
+  // The power goes before anything is synced: the old place has what was promised before.
+  byte(0) = 1;
+  byte(kHalf) = 2;
+  must(file->fsync());
+  EXPECT_EQ(must(TieredFs::demote(inode(), {{0}, 4})), 4U);
+  EXPECT_EQ(must(TieredFs::promote(inode(), {{4}, 4})), 4U);
+  byte(1) = 3;
+  power_cycle();
+  EXPECT_EQ(content()[0], 1);
+  EXPECT_EQ(content()[kHalf], 2);
+  EXPECT_EQ(kind_of(0), FileExtent::Kind::memory);
+}
+
+TEST_F(Tiered, APrivateCopyStaysWhenItsPageMoves) {
+  // The process that has written to its copy keeps it; one that only read sees what is stored afterwards.
+  Process& process = machine.spawn();
+  const std::uint64_t own = must(process.mmap(file->open_file(), {.sharing = Sharing::private_copy}));
+  byte(0) = 1;
+  byte(kHalf) = 1;
+  for (const std::uint64_t offset : {std::uint64_t{0}, kHalf}) {
+    ASSERT_TRUE(process.store<std::uint8_t>(own + offset, 9).ok());
+    EXPECT_EQ(process.load<std::uint8_t>(own + offset + kPageSize).value(), 0);
+  }
+  EXPECT_EQ(must(TieredFs::demote(inode(), {{0}, 4})), 4U);
+  EXPECT_EQ(must(TieredFs::promote(inode(), {{4}, 4})), 4U);
+  for (const std::uint64_t offset : {std::uint64_t{0}, kHalf}) {
+    EXPECT_EQ(process.load<std::uint8_t>(own + offset).value(), 9);
+    byte(offset + kPageSize) = 5;
+    EXPECT_EQ(process.load<std::uint8_t>(own + offset + kPageSize).value(), 5);
+    EXPECT_EQ(byte(offset), 1);
+  }
+}
+
+TEST_F(Tiered, MigrationNamesItsErrors) {
+  // No room above; holes and what is there already stay.
+  EXPECT_EQ(must(TieredFs::promote(inode(), {{0}, 4})), 0U);
+  EXPECT_EQ(must(TieredFs::demote(inode(), {{100}, 50})), 0U);
+  aim(Tier::direct);
+  File other = must(fs->create("other"));
+  must(other.fallocate(Fallocate::allocate, {0, must(fs->space()).free_pages / 2 * kPageSize}));
+  static_cast<void>(other.fallocate(Fallocate::allocate, {0, 8_MiB}).ok());
+  EXPECT_EQ(error_of(TieredFs::promote(inode(), {{4}, 4})), Errno::enospc);
+  EXPECT_EQ(content(), std::string(2 * kHalf, '\0'));
+}
+
+TEST_F(Tiered, NoStoreOfARunningProgramIsLost) {
+  // Two threads store while the pages go up and down and are synced: nothing is lost, nothing tears, and fsync keeps its word.
+  constexpr std::uint64_t kPages = 2 * kHalf / kPageSize;
+  constexpr std::uint64_t kThreads = 2;
+  const auto word = [this](std::uint64_t page) -> volatile std::uint64_t& {
+    return *reinterpret_cast<volatile std::uint64_t*>(map->data() + page * kPageSize);
+  };
+  std::atomic<bool> stop{false};
+  std::array<std::uint64_t, kPages> stored{};
+  {
+    std::vector<std::thread> threads;
+    for (std::uint64_t thread = 0; thread < kThreads; ++thread) {
+      threads.emplace_back([&, thread] {
+        for (std::uint64_t value = 1; !stop; ++value) {
+          for (std::uint64_t page = thread; page < kPages; page += kThreads) {
+            EXPECT_EQ(word(page), stored[page]);
+            word(page) = value;
+            stored[page] = value;
+          }
+        }
+      });
+    }
+    for (std::uint64_t round = 0; round < 24; ++round) {
+      const PageRange pages{{round % 5}, 1 + round % 4};
+      EXPECT_EQ(error_of(round % 2 == 0 ? TieredFs::demote(inode(), pages) : TieredFs::promote(inode(), pages)),
+                std::nullopt);
+      EXPECT_EQ(error_of(file->fsync()), std::nullopt);
+    }
+    stop = true;
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+  }
+  must(file->fsync());
+  EXPECT_TRUE(machine.findings().empty());
+  power_cycle();
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    EXPECT_EQ(word(page), stored[page]) << page;
+  }
 }
 
 TEST_F(Tiered, AnOrderlyEndWritesBothPartsBack) {

@@ -202,6 +202,13 @@ class LinearWorld {
   }
   virtual void before_each_step(const std::function<void()>& call) { view->before_step = call; }
 
+  // What a Model has to know of the kind: whether what write(2) has written needs no fsync to be as durable as the metadata
+  // that follows it, and whether it has MAP_SYNC.
+  [[nodiscard]] virtual bool writes_through() const { return true; }
+  [[nodiscard]] virtual bool has_map_sync() const { return true; }
+  // Before the Model does something to a file: what the file system may do behind its back.
+  virtual void before_operation(OpenFile& /*file*/) {}
+
   VirtualClock clock;
   EventStream events{clock, 256};
   Arena arena;

@@ -5,7 +5,8 @@
 //
 // Pages with blocks on the direct device are mapped directly (DAX), the others through the page cache, in one mapping. Holes
 // are served directly until they get blocks. New blocks come from the file's foreground target, and from the other tier when
-// that is full. SuperBlock::bdev names the direct device.
+// that is full. SuperBlock::bdev and Inode::bdev name the direct device, and a design that asks for one is right:
+// the index knows of no other.
 //
 // A power cut leaves what LinearFs promises; fsync writes back both parts and fences both devices. MAP_SYNC is refused. The
 // end of either device is the end of the file system. SuperBlock::space counts both devices.
@@ -63,6 +64,15 @@ struct TieredFs {
   // Errors: Errno::einval (no file of a TieredFs), Errno::eio (shut down), Errno::eshutdown (power lost).
   // Context: may wait; no locks held.
   static Result<void> set_foreground_target(Inode& inode, Tier tier);
+
+  // Migration, in dm-cache's words: moves those blocks of `pages` to the direct device that are on the block device
+  // (promote), or the other way (demote), while the file is open and mapped (dax::relocate). Holes and what is there
+  // already stay. Returns how many pages have moved; durable with the next fsync or sync.
+  // Errors: Errno::einval (no file of a TieredFs), Errno::enospc (no room there; what has moved has moved), Errno::eintr
+  // (interrupted while it waited for a pin), Errno::eio (shut down; a device), Errno::eshutdown (power lost), Errno::enomem.
+  // Context: may wait; no locks held.
+  static Result<std::uint64_t> promote(Inode& inode, PageRange pages);
+  static Result<std::uint64_t> demote(Inode& inode, PageRange pages);
 };
 
 DAXSIM_END

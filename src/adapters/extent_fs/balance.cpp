@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Balance: the blocks of some chunks move to others while files are open and mapped. A chunk that is being emptied is
-// closed: nobody gets blocks there. Files leave it one after the other, a run of pages at a time (dax::relocate). What
-// they leave is free after two more checkpoints, as everything that is freed.
+// Blocks move while files are open and mapped, a run of pages at a time (dax::relocate); what they leave is free after two
+// more checkpoints, as everything that is freed.
+//
+// Balance: all blocks of some chunks move to others. A chunk that is being emptied is closed: nobody gets blocks there. Files
+// leave it one after the other. Promotion and demotion: some pages of one file move to the chunks of a group.
 #include <algorithm>
 #include <array>
 
@@ -24,17 +26,15 @@ class ExtentInode::Move final : public dax::BlockMover {
   // Errors: Errno::eagain (a fault has made some of the blocks written since the plan), and those of the devices.
   Result<void> copy() noexcept override {
     FileSystem& fs = inode_.file_system_;
+    if (inode_.cached_) {
+      DAXSIM_TRY_VOID(inode_.empty_cache(plan_.pages));
+    }
     {
       const MutexLock guard(fs.allocation_lock());
       const Extent* const extent = inode_.file_.extents.find(plan_.pages.first.value);
       if (extent == nullptr || extent->state != plan_.state || extent->end() < plan_.pages.end().value) {
         return Errno::eagain;
       }
-    }
-    if (inode_.cached_) {
-      // What is dirty goes to the old place, and whoever needs the pages reads them from the new one.
-      DAXSIM_TRY_VOID(inode_.cached_->writeback_range(bytes_of(plan_.pages)));
-      inode_.cached_->truncate_pages(plan_.pages, EvenCows::no);
     }
     if (plan_.state == BlockState::unwritten) {
       return {};
@@ -82,32 +82,43 @@ class ExtentInode::Move final : public dax::BlockMover {
   bool done_ = false;
 };
 
-Result<ExtentInode::Plan> ExtentInode::plan_move(Pgoff page) noexcept {
+Result<ExtentInode::Plan> ExtentInode::plan_move(PageRange pages, std::optional<std::uint32_t> group) noexcept {
   const MutexLock guard(file_system_.allocation_lock());
   const ChunkMap& chunks = file_system_.chunks();
   const std::uint64_t base = file_system_.journal().metadata().base(file_);
-  while (const Extent* const extent = file_.extents.at_or_after(page.value)) {
-    const Pgoff first{std::max(page.value, extent->logical)};
-    const std::uint64_t address = base + extent->at(first.value);
+  while (const Extent* const extent = file_.extents.at_or_after(pages.first.value)) {
+    const PageRange here = pages.clip(extent->range());
+    if (here.empty()) {
+      break;
+    }
+    const std::uint64_t address = base + extent->at(here.first.value);
     const std::size_t chunk = chunks.find(address);
-    const std::uint64_t pages = std::min(extent->end() - first.value, chunks[chunk].end() - address);
-    if (file_system_.is_closed_locked(chunk)) {
+    const PageRange run{here.first, std::min(here.pages, chunks[chunk].end() - address)};
+    if (group ? chunks[chunk].group != *group : file_system_.is_closed_locked(chunk)) {
       const BlockState state = extent->state;
       DAXSIM_TRY_VOID(file_system_.check_mounted());
-      DAXSIM_TRY(const PageRange to, file_system_.take_blocks_locked(file_, {first, pages}));
-      return Plan{.pages = {first, to.pages}, .from = address, .to = to, .state = state};
+      DAXSIM_TRY(const PageRange to, group ? file_system_.take_blocks_locked(file_, run, *group)
+                                           : file_system_.take_blocks_locked(file_, run));
+      return Plan{.pages = {run.first, to.pages}, .from = address, .to = to, .state = state};
     }
-    page = first + pages;
+    pages = {run.end(), pages.end() - run.end()};
   }
   return Plan{};
 }
 
-Result<std::uint64_t> ExtentInode::leave_closed_chunks() {
+Result<std::uint64_t> ExtentInode::leave_closed_chunks() { return move_blocks({{0}, kMaxFilePages}, {}); }
+
+Result<std::uint64_t> ExtentInode::move_to_group(PageRange pages, std::uint32_t group) {
+  DAXSIM_TRY_VOID(file_system_.check_mounted());
+  return move_blocks(pages.clip({{0}, kMaxFilePages}), group);
+}
+
+Result<std::uint64_t> ExtentInode::move_blocks(PageRange pages, std::optional<std::uint32_t> group) {
   const ExclusiveLock writing(i_rwsem());
   const SharedLock thawed(file_system_.freeze_lock());
   std::uint64_t moved = 0;
-  for (Pgoff page{0};;) {
-    DAXSIM_TRY(const Plan plan, plan_move(page));
+  for (;;) {
+    DAXSIM_TRY(const Plan plan, plan_move(pages, group));
     if (plan.pages.empty()) {
       return moved;
     }
@@ -118,7 +129,7 @@ Result<std::uint64_t> ExtentInode::leave_closed_chunks() {
     }
     DAXSIM_TRY_VOID(as_io_error(relocated));
     moved += plan.pages.pages;
-    page = plan.pages.end();
+    pages = {plan.pages.end(), pages.end() - plan.pages.end()};
   }
 }
 

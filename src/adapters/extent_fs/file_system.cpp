@@ -164,21 +164,22 @@ bool FileSystem::may_use_locked(std::uint32_t group, std::size_t chunk) const no
   return (*chunks_)[chunk].group == group && !closed_[chunk];
 }
 
-std::uint32_t FileSystem::group_with_room_locked(const File& file) noexcept {
-  const auto has_room = [this](std::uint32_t group) {
-    for (std::size_t chunk = 0; chunk < chunks_->count(); ++chunk) {
-      const Space& space = journal_->metadata().spaces()[chunk];
-      if (may_use_locked(group, chunk) && space.free_pages() + space.deferred_pages() != 0) {
-        return true;
-      }
+bool FileSystem::has_room_locked(std::uint32_t group) noexcept {
+  for (std::size_t chunk = 0; chunk < chunks_->count(); ++chunk) {
+    const Space& space = journal_->metadata().spaces()[chunk];
+    if (may_use_locked(group, chunk) && space.free_pages() + space.deferred_pages() != 0) {
+      return true;
     }
-    return false;
-  };
-  if (kind_.placement == Placement::bound || has_room(file.group)) {
+  }
+  return false;
+}
+
+std::uint32_t FileSystem::group_with_room_locked(const File& file) noexcept {
+  if (kind_.placement == Placement::bound || has_room_locked(file.group)) {
     return file.group;
   }
   for (std::uint32_t group = 0; group < chunks_->groups(); ++group) {
-    if (has_room(group)) {
+    if (has_room_locked(group)) {
       return group;
     }
   }

@@ -149,6 +149,8 @@ class FileSystem final : public SuperBlock, private Holder {
   [[nodiscard]] std::optional<std::uint64_t> continuing_locked(const File& file, const Extent* extent,
                                                                std::size_t chunk, std::uint64_t page) noexcept
       DAXSIM_REQUIRES(allocation_lock_);
+  // Whether it has pages that are free, or will be after two checkpoints.
+  [[nodiscard]] bool has_room_locked(std::uint32_t group) noexcept DAXSIM_REQUIRES(allocation_lock_);
   [[nodiscard]] bool may_use_locked(std::uint32_t group, std::size_t chunk) const noexcept
       DAXSIM_REQUIRES(allocation_lock_);
   // The first file with this number or a greater one, in core; null: there is none.

@@ -136,7 +136,9 @@ Result<FileExtent> ExtentInode::find_by_cookie(std::uint64_t cookie, std::uint64
 }
 
 Attachment* ExtentInode::bdev() const noexcept {
-  return file_system_.volumes()[file_system_.chunks().first_of(file_.group).stripes[0].volume];
+  const ChunkMap& chunks = file_system_.chunks();
+  const std::uint64_t first = chunks.addresses(file_.group).first.value;
+  return file_system_.volumes()[chunks[chunks.find(first)].stripes[0].volume];
 }
 
 bool ExtentInode::is_synchronous() const noexcept {

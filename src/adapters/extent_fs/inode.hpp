@@ -42,7 +42,7 @@ class ExtentInode final : public Inode {
   FaultOutcome fault(FaultRequest& request) noexcept override;
   // Makes the second copy of what has one.
   Result<void> written_back(PageRange pages) noexcept override;
-  // Where the file's group begins; a file on several devices has no better answer.
+  // Where the addresses begin that the file may have; a file on several devices has no better answer.
   [[nodiscard]] Attachment* bdev() const noexcept override;
   [[nodiscard]] bool is_synchronous() const noexcept override;
   [[nodiscard]] bool is_dax() const noexcept override { return dax_ == Dax::yes; }
@@ -71,6 +71,9 @@ class ExtentInode final : public Inode {
   // Moves the blocks that are in closed chunks to others; how many pages. Errors: Errno::enospc (there is no room
   // elsewhere; what has moved has moved), Errno::eintr, Errno::eio, Errno::eshutdown, Errno::enomem.
   Result<std::uint64_t> leave_closed_chunks();
+  // Moves those blocks of `pages` to the chunks of this group that are in others; how many pages. Errors: as
+  // leave_closed_chunks.
+  Result<std::uint64_t> move_to_group(PageRange pages, std::uint32_t group);
   // Compares the copies of what is written, and makes the second like the first where they differ.
   // Errors: Errno::eio, Errno::eshutdown, Errno::enospc, Errno::enomem.
   Result<void> scrub(ScrubReport& report);
@@ -114,7 +117,7 @@ class ExtentInode final : public Inode {
   // Makes the second copy of these bytes of the file like the first, where there is one. Errors: those of
   // Attachment::read and write.
   Result<void> copy_to_second(ByteRange bytes) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
-  // Blocks on their way out of a closed chunk.
+  // Blocks on their way to others.
   class Move;
   struct Plan {
     PageRange pages;         // of the file; none: there is nothing to move
@@ -122,8 +125,14 @@ class ExtentInode final : public Inode {
     PageRange to;            // addresses
     BlockState state{};
   };
-  // What to move next, of the file's pages from `page` on. Errors: Errno::enospc, Errno::eio, Errno::eshutdown.
-  Result<Plan> plan_move(Pgoff page) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
+  // What to move next of these pages: into this group, or out of closed chunks when there is none.
+  // Errors: Errno::enospc, Errno::eio, Errno::eshutdown.
+  Result<Plan> plan_move(PageRange pages, std::optional<std::uint32_t> group) noexcept
+      DAXSIM_EXCLUDES(file_system_.allocation_lock());
+  Result<std::uint64_t> move_blocks(PageRange pages, std::optional<std::uint32_t> group);
+  // Writes back what the page cache has of its pages whose blocks move, and lets go of it. Errors: those of
+  // FilePages::writeback_range. Context: invalidate_lock held exclusively.
+  Result<void> empty_cache(PageRange pages) noexcept;
   // One change of several records, in one commit or none. Errors: Errno::eio, Errno::enomem (of the first record only:
   // the others need no memory).
   Result<void> change(std::span<const Record> records) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());

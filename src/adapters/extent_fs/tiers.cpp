@@ -143,6 +143,12 @@ Result<void> ExtentInode::forget_pages(PageRange pages, EvenCows even_cows) {
   return {};
 }
 
+Result<void> ExtentInode::empty_cache(PageRange pages) noexcept {
+  DAXSIM_TRY_VOID(cached_->writeback_range(bytes_of(pages)));
+  cached_->truncate_pages(pages, EvenCows::no);
+  return {};
+}
+
 Result<void> ExtentInode::write_back(ByteRange bytes) noexcept {
   const Result<void> flushed = dax::writeback_range(file_system_.context(), mapping(), bytes);
   if (!cached_) {

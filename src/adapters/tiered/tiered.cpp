@@ -23,6 +23,11 @@ extent_fs::ExtentInode* tiered_file(Inode& inode) noexcept {
 // The group of chunks that is a tier: each device is one.
 constexpr std::uint32_t group_of(Tier tier) noexcept { return tier == Tier::direct ? 0 : 1; }
 
+Result<std::uint64_t> migrate(Inode& inode, PageRange pages, Tier to) {
+  extent_fs::ExtentInode* const file = tiered_file(inode);
+  return file != nullptr ? file->move_to_group(pages, group_of(to)) : Result<std::uint64_t>(Errno::einval);
+}
+
 }  // namespace
 
 Result<void> TieredFs::mkfs(Attachment& direct, Attachment& block, const Options& options) {
@@ -44,5 +49,9 @@ Result<void> TieredFs::set_foreground_target(Inode& inode, Tier tier) {
   extent_fs::ExtentInode* const file = tiered_file(inode);
   return file != nullptr ? file->set_group(group_of(tier)) : Result<void>(Errno::einval);
 }
+
+Result<std::uint64_t> TieredFs::promote(Inode& inode, PageRange pages) { return migrate(inode, pages, Tier::direct); }
+
+Result<std::uint64_t> TieredFs::demote(Inode& inode, PageRange pages) { return migrate(inode, pages, Tier::block); }
 
 DAXSIM_END

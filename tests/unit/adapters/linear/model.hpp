@@ -192,8 +192,8 @@ class Model {
   }
 
   // Changes bytes in place; a page that is not there becomes zeros first.
-  void fill(File& file, ByteRange bytes, char value, Way way = Way::flushed) {
-    way = is_dax_ ? way : Way::mapped;
+  void fill(File& file, ByteRange bytes, char value) { fill(file, bytes, value, way_of_writes_); }
+  void fill(File& file, ByteRange bytes, char value, Way way) {
     for (std::uint64_t at = bytes.offset; at < bytes.end();) {
       const std::uint64_t end = std::min(bytes.end(), round_up(at + 1, kPageSize));
       std::shared_ptr<Page>& page = file.pages[at >> kPageShift];
@@ -246,7 +246,9 @@ class Model {
   void run_on_file(const Operation& op, LinearWorld& world, const std::shared_ptr<OpenFile>& handle, File& file,
                    Expect expect) {
     OpenFile& open = *handle;
-    is_dax_ = open.inode().is_dax();
+    world.before_operation(open);
+    const bool is_dax = open.inode().is_dax();
+    way_of_writes_ = is_dax && world.writes_through() ? Way::flushed : Way::mapped;
     const ByteRange bytes{op.offset, op.length};
     const std::uint64_t first_page = pages_for(bytes.offset);
     const std::uint64_t end_page = bytes.end() >> kPageShift;
@@ -271,7 +273,7 @@ class Model {
         if (piece.end() > file.size) {
           return;
         }
-        const MapSync sync = op.kind == Kind::store || !is_dax_ ? MapSync::no : MapSync::yes;
+        const MapSync sync = op.kind == Kind::store_sync && is_dax && world.has_map_sync() ? MapSync::yes : MapSync::no;
         const bool was_hole = !file.pages.contains(piece.offset >> kPageShift);
         const char value = static_cast<char>('A' + now() % 57);
         Process process(world.system, 1);
@@ -439,7 +441,7 @@ class Model {
   std::map<unsigned, unsigned> synced_;                // a sync: no state before this operation may come back
   std::map<unsigned, std::vector<unsigned>> durable_;  // by file id: the syncs of what is stored in it
   unsigned last_id_ = 0;
-  bool is_dax_ = true;  // the file that an operation is about
+  Way way_of_writes_ = Way::flushed;
 };
 
 }  // namespace daxsim::test
