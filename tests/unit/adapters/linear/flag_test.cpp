@@ -2,21 +2,39 @@
 // FS_XFLAG_DAX and the mount option dax=: which files are direct, when that changes, and that nothing is lost by it.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "daxsim/adapters/chunk.hpp"
 #include "daxsim/mm/process.hpp"
+#include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/expect.hpp"
 #include "support/blocked_thread.hpp"
 #include "support/chunk_world.hpp"
 #include "support/dax_world.hpp"
 #include "support/linear_image.hpp"
+#include "support/realtime_world.hpp"
 #include "unit/adapters/linear/crash_run.hpp"
+
+namespace {
+
+// Every call ends with this errno, unless it is 0.
+int refusals = 0;
+
+}  // namespace
+
+extern "C" int memfd_create(const char* name, unsigned flags) noexcept {
+  errno = refusals;
+  return refusals != 0 ? -1 : static_cast<int>(::syscall(SYS_memfd_create, name, flags));
+}
 
 namespace daxsim::test {
 namespace {
@@ -155,6 +173,38 @@ TEST(DaxFlag, HostileFlagsAreRefused) {
   EXPECT_TRUE(with_record(1, 1));
   EXPECT_FALSE(with_record(1, 3));
   EXPECT_FALSE(with_record(2, 1));
+}
+
+// The page cache has memory of its own, which the host may refuse; nobody who mounts with dax=always hears of that.
+TEST(DaxFlag, MountNamesTheHostsLimits) {
+  LinearWorld linear(1_MiB);
+  linear.make();
+  must(linear.fs->unmount());
+  RealtimeWorld realtime(1_MiB);
+  realtime.mkfs();
+  ChunkWorld chunk(ChunkProfile::single, 512_KiB);
+  chunk.mkfs();
+  MountedWorld machine = mounted(8_MiB);
+  must(machine.fs.unmount());
+  const auto mount_all = [&](DaxOption dax) {
+    const MountOptions options{.dax = dax};
+    return std::array{
+        error_of(LinearFs::mount(linear.context, *linear.device, options)),
+        error_of(RealtimeFs::mount(realtime.context, *realtime.device, *realtime.realtime, options)),
+        error_of(ChunkFs::mount(chunk.context, chunk.devices, options)),
+        error_of(machine.machine.mount<LinearFs>(machine.device, options)),
+    };
+  };
+  for (const auto& [host, ours] : {std::pair(EMFILE, Errno::emfile), {ENFILE, Errno::enfile}}) {
+    refusals = host;
+    for (const std::optional<Errno>& answer : mount_all(DaxOption::never)) {
+      EXPECT_EQ(answer, ours);
+    }
+  }
+  for (const std::optional<Errno>& answer : mount_all(DaxOption::always)) {
+    EXPECT_EQ(answer, std::nullopt);
+  }
+  refusals = 0;
 }
 
 // --- when it changes ---
