@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What an index design costs: the stores of a simulated process and fsync, the whole way, on LinearFs and RealtimeFs over
-// pmem, with every design that is right there. Counters are for one page:
+// What an index design costs: the stores of a simulated process, fsync and relocation, the whole way, on LinearFs,
+// RealtimeFs and ChunkFs (one copy, two copies) over pmem, with every design that is right there. Counters are for one page:
 //
 //   insert_ns    a store to a page that is not mapped and has no entry; its block is there and written
 //   refault_ns   the same when the entry is there and the page-table entry is gone
 //   fsync_ns     an fsync of nothing but dirty pages
+//   relocate_ns  dax::relocate of nothing but dirty and mapped pages, by a mover that moves nothing
+//   balance_ns   ChunkFs: the same pages leave their device for another, copied and durable
 //   teardown_ns  the device is gone: the page is unmapped and its entry deleted
 //   .._ratio     the same by what it took with `pfn`, which does each of these right afterwards: what the machine does
 //                meanwhile hits both alike. The row of pfn itself shows how far that goes.
 //   lookups, locks      that the design needed to write the page back (FlushTarget)
+//   relocate_lookups, relocate_locks   to find out whether it is pinned, and to write it back
 //   index_bytes  memory of the index
 //
 // Every entry is of one page: the file lies where no huge page fits. `extent` is how many pages lie together on the
@@ -30,6 +33,7 @@
 #include <utility>
 #include <vector>
 
+#include "daxsim/adapters/chunk.hpp"
 #include "daxsim/adapters/linear.hpp"
 #include "daxsim/adapters/realtime.hpp"
 #include "daxsim/dax/dax.hpp"
@@ -63,22 +67,49 @@ using Devices = std::vector<std::unique_ptr<Attachment>>;
 struct Adapter {
   const char* name;
   std::uint32_t devices;
-  void (*mkfs)(const Devices& devices);
+  std::uint32_t copies = 1;
+  std::uint64_t most_pages = std::uint64_t{1} << 20;  // of a file, in the memory there is
+  // `data`: bytes that one device takes.
+  void (*mkfs)(const Devices& devices, std::uint64_t data);
   std::shared_ptr<SuperBlock> (*mount)(const dax::Context& context, const Devices& devices);
   void (*place)(Inode& inode);  // where the blocks of a new file go
+  // Moves all files off the first device; how many pages.
+  std::uint64_t (*balance)(SuperBlock& super_block) = nullptr;
 };
+std::shared_ptr<SuperBlock> mount_chunk(const dax::Context& context, const Devices& on) {
+  return must(ChunkFs::mount(context, std::array{on[0].get(), on[1].get()}));
+}
+void mkfs_chunk(const Devices& on, ChunkProfile profile, std::uint64_t data) {
+  must(ChunkFs::mkfs(std::array{on[0].get(), on[1].get()}, {.profile = profile, .files = 16, .chunk_size = data}));
+}
+std::uint64_t balance_chunk(SuperBlock& super_block) { return must(ChunkFs::empty_device(super_block, 0)).pages; }
 constexpr Adapter kAdapters[]{
     {.name = "linear",
      .devices = 1,
-     .mkfs = [](const Devices& on) { must(LinearFs::mkfs(*on[0])); },
+     .mkfs = [](const Devices& on, std::uint64_t) { must(LinearFs::mkfs(*on[0])); },
      .mount = [](const dax::Context& context, const Devices& on) { return must(LinearFs::mount(context, *on[0])); },
      .place = [](Inode&) {}},
     {.name = "realtime",
      .devices = 2,
-     .mkfs = [](const Devices& on) { must(RealtimeFs::mkfs(*on[0], *on[1])); },
+     .mkfs = [](const Devices& on, std::uint64_t) { must(RealtimeFs::mkfs(*on[0], *on[1])); },
      .mount = [](const dax::Context& context,
                  const Devices& on) { return must(RealtimeFs::mount(context, *on[0], *on[1])); },
      .place = [](Inode& inode) { must(RealtimeFs::set_realtime(inode)); }},
+    {.name = "chunk",
+     .devices = 2,
+     .most_pages = 1 << 16,
+     .mkfs = [](const Devices& on, std::uint64_t data) { mkfs_chunk(on, ChunkProfile::single, data); },
+     .mount = mount_chunk,
+     .place = [](Inode&) {},
+     .balance = balance_chunk},
+    {.name = "chunk-dup",
+     .devices = 2,
+     .copies = 2,
+     .most_pages = 1 << 16,
+     .mkfs = [](const Devices& on, std::uint64_t data) { mkfs_chunk(on, ChunkProfile::dup, data); },
+     .mount = mount_chunk,
+     .place = [](Inode&) {},
+     .balance = balance_chunk},
 };
 
 struct Shape {
@@ -120,9 +151,39 @@ class Searches final : public EventObserver {
 };
 
 // In the order in which they are measured.
-enum class Cost : std::uint8_t { insert, refault, fsync, teardown };
-constexpr std::array<const char*, 4> kCostNames{"insert", "refault", "fsync", "teardown"};
+enum class Cost : std::uint8_t { insert, refault, fsync, relocate, teardown };
+constexpr std::array<const char*, 5> kCostNames{"insert", "refault", "fsync", "relocate", "teardown"};
 using Costs = std::array<double, kCostNames.size()>;
+
+class NothingMoves final : public dax::BlockMover {
+ public:
+  Result<void> copy() noexcept override { return {}; }
+  Result<void> switch_place() noexcept override { return {}; }
+};
+
+// Another design, and what it needed to find pages.
+class Counted final : public IndexDesign {
+ public:
+  explicit Counted(const IndexDesign& design) : design_(design) {}
+  [[nodiscard]] std::string_view name() const noexcept override { return design_.name(); }
+  [[nodiscard]] Result<std::uint64_t> encode(const FileExtent& extent) const noexcept override {
+    return design_.encode(extent);
+  }
+  [[nodiscard]] Result<FlushTarget> resolve(System& system, Inode& inode, const StoredEntry& entry,
+                                            PageRange pages) const noexcept override {
+    const Result<FlushTarget> target = design_.resolve(system, inode, entry, pages);
+    if (target.ok()) {
+      lookups += target->lookups;
+      locks += target->locks;
+    }
+    return target;
+  }
+  mutable std::uint64_t lookups = 0;
+  mutable std::uint64_t locks = 0;
+
+ private:
+  const IndexDesign& design_;
+};
 
 // A machine with one file, mapped by one process.
 class Bed {
@@ -131,11 +192,12 @@ class Bed {
       : shape_(shape), context_{.system = system_, .design = design, .policy = {}} {
     const std::uint64_t bytes = shape.pages << kPageShift;
     const std::uint64_t between = shape.extent == 0 ? 0 : bytes / shape.extent;
-    const std::uint64_t size = round_up(bytes + between + bytes / 8, kPmdSize) + (std::uint64_t{16} << 20);
+    const std::uint64_t data = round_up(bytes + between, kPmdSize) + kPmdSize;
+    const std::uint64_t size = round_up(adapter.copies * data + bytes / 8, kPmdSize) + (std::uint64_t{16} << 20);
     for (std::uint32_t minor = 0; minor < adapter.devices; ++minor) {
       attach(minor, size);
     }
-    adapter.mkfs(devices_);
+    adapter.mkfs(devices_, data);
     super_block_ = adapter.mount(context_, devices_);
     lay_out(adapter);
   }
@@ -150,10 +212,22 @@ class Bed {
         return time([&] { store_everywhere(2); });
       case Cost::fsync:
         return time([&] { must(file_->fsync()); });
+      case Cost::relocate:
+        store_everywhere(4);
+        return time([&] { relocate(); });
       case Cost::teardown:
+        store_everywhere(5);
         break;
     }
     return time([&] { dax::surprise_teardown(context_, *super_block_, Errno::eio); });
+  }
+
+  // Nanoseconds for a page that moved.
+  double measure_balance(const Adapter& adapter) {
+    store_everywhere(6);
+    std::uint64_t pages = 0;
+    const double taken = time([&] { pages = adapter.balance(*super_block_); });
+    return taken / static_cast<double>(pages);
   }
 
   // Stores everywhere once more, and counts what one more fsync searches. False: the file is not what was wanted.
@@ -169,6 +243,14 @@ class Bed {
   [[nodiscard]] std::uint64_t index_bytes() const { return file_->inode().mapping().pages().bytes(); }
 
  private:
+  void relocate() {
+    Inode& inode = file_->inode();
+    const ExclusiveLock writing(inode.i_rwsem());
+    const SharedLock thawed(super_block_->freeze_lock());
+    NothingMoves mover;
+    must(dax::relocate(context_, inode, {{0}, shape_.pages}, mover));
+  }
+
   template <class Work>
   static double time(Work work) {
     const double begin = cpu_nanoseconds();
@@ -253,16 +335,20 @@ void design_costs(benchmark::State& state, const IndexDesign& design, const Adap
   Costs of_pfn{};
   Searches searches;
   std::uint64_t index_bytes = 0;
+  double balance = 0;
   for ([[maybe_unused]] auto round : state) {
     Bed bed(design, adapter, shape);
     Bed other(designs::pfn(), adapter, shape);
     double sum = 0;
     for (std::size_t cost = 0; cost < kCostNames.size(); ++cost) {
-      if (Cost{static_cast<std::uint8_t>(cost)} == Cost::teardown) {
+      if (Cost{static_cast<std::uint8_t>(cost)} == Cost::relocate) {
         index_bytes = bed.index_bytes();
         if (!bed.count(searches)) {
           return state.SkipWithError("there are huge pages, or extents of another size");
         }
+      }
+      if (Cost{static_cast<std::uint8_t>(cost)} == Cost::teardown && adapter.balance != nullptr) {
+        balance += bed.measure_balance(adapter);
       }
       const double nanoseconds = bed.measure(Cost{static_cast<std::uint8_t>(cost)});
       ours[cost] += nanoseconds;
@@ -277,14 +363,36 @@ void design_costs(benchmark::State& state, const IndexDesign& design, const Adap
     state.counters[name + "_ns"] = ours[cost] / static_cast<double>(state.iterations()) / pages;
     state.counters[name + "_ratio"] = ours[cost] / of_pfn[cost];
   }
+  constexpr std::uint64_t kCountedPages = 1 << 10;
+  const Counted counted(design);
+  Bed bed(counted, adapter, {.pages = kCountedPages, .extent = shape.extent});
+  counted.lookups = counted.locks = 0;
+  bed.measure(Cost::relocate);
+  state.counters["relocate_lookups"] = static_cast<double>(counted.lookups) / kCountedPages;
+  state.counters["relocate_locks"] = static_cast<double>(counted.locks) / kCountedPages;
+  if (adapter.balance != nullptr) {
+    state.counters["balance_ns"] = balance / static_cast<double>(state.iterations());
+  }
   state.counters["lookups"] = static_cast<double>(searches.lookups) / pages;
   state.counters["locks"] = static_cast<double>(searches.locks) / pages;
   state.counters["index_bytes"] = static_cast<double>(index_bytes) / pages;
 }
 
-// On the realtime device the super block's one is the wrong place to look, so what that costs is no matter.
+// On the realtime device the super block's one is the wrong place to look, so what that costs is no matter. (The files of
+// ChunkFs are on the first device, until they leave it.)
 bool right_on(const Adapter& adapter, const IndexDesign& design) {
-  return adapter.devices == 1 || &design != &designs::sector_of_super_block();
+  return adapter.devices == 1 || adapter.balance != nullptr || &design != &designs::sector_of_super_block();
+}
+
+std::vector<std::int64_t> sizes(const Adapter& adapter) {
+  std::vector<std::int64_t> sizes{1 << 10, 1 << 16, 1 << 20};
+  std::erase_if(sizes, [&](std::int64_t pages) { return static_cast<std::uint64_t>(pages) > adapter.most_pages; });
+  return sizes;
+}
+
+// On ChunkFs the pieces of lay_out() do not end up as extents of the wanted size.
+std::vector<std::int64_t> extents(const Adapter& adapter) {
+  return adapter.balance == nullptr ? std::vector<std::int64_t>{0, 16, 1} : std::vector<std::int64_t>{0};
 }
 
 [[maybe_unused]] const bool registered = [] {
@@ -295,7 +403,7 @@ bool right_on(const Adapter& adapter, const IndexDesign& design) {
             std::string("design:") + std::string(design->name()) + "/adapter:" + std::string(adapter.name);
         benchmark::RegisterBenchmark(
             name.c_str(), [design, &adapter](benchmark::State& state) { design_costs(state, *design, adapter); })
-            ->ArgsProduct({{1 << 10, 1 << 16, 1 << 20}, {0, 16, 1}})
+            ->ArgsProduct({sizes(adapter), extents(adapter)})
             ->ArgNames({"pages", "extent"})
             ->UseManualTime()
             ->Unit(benchmark::kMillisecond);

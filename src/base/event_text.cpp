@@ -34,6 +34,8 @@ std::string_view event_name(EventType type) noexcept {
       "dax_invalidate_mapping_entry_sync",
       "dax_layout_busy_page",
       "dax_break_layouts_wait",
+      "dax_wait_entry",
+      "dax_wait_entry_done",
       "unmap_mapping_pages",
       "fsync_start",
       "fsync_done",

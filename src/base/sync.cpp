@@ -213,7 +213,9 @@ void Waiter::dequeue() noexcept {
     return;
   }
   queued_ = false;
-  queue.waiters.fetch_sub(1, std::memory_order_relaxed);
+  if (!woken()) {
+    queue.waiters.fetch_sub(1, std::memory_order_relaxed);
+  }
   *link_ = next_;
   if (next_ != nullptr) {
     next_->link_ = link_;
@@ -273,23 +275,42 @@ void wake_waiters(WaitKey key, Wake how) noexcept {
     return;
   }
   const MutexLock guard(queue.lock);
-  for (Waiter* waiter = queue.head; waiter != nullptr;) {
-    Waiter* const next = waiter->next_;
-    if (waiter->key_ == key) {
-      waiter->queued_ = false;
+  for (Waiter* waiter = queue.head; waiter != nullptr; waiter = waiter->next_) {
+    if (waiter->key_ == key && !waiter->woken()) {
       queue.waiters.fetch_sub(1, std::memory_order_relaxed);
-      *waiter->link_ = next;
-      if (next != nullptr) {
-        next->link_ = waiter->link_;
-      }
-      const bool exclusive = waiter->mode_ == WaitMode::exclusive;
       waiter->signal(Waiter::kWoken);
-      if (exclusive && how == Wake::next) {
+      if (waiter->mode_ == WaitMode::exclusive && how == Wake::next) {
         return;
       }
     }
-    waiter = next;
   }
+}
+
+WaitersSeen waiters_for(WaitKey key) noexcept {
+  WaitersSeen seen;
+  Queue& queue = queue_of(key);
+  const MutexLock guard(queue.lock);
+  for (const Waiter* waiter = queue.head; waiter != nullptr; waiter = waiter->next_) {
+    if (waiter->key_ == key) {
+      ++(waiter->woken() ? seen.woken : seen.asleep);
+    }
+  }
+  return seen;
+}
+
+std::optional<std::uint64_t> next_asleep(const void* object, std::uint64_t from) noexcept {
+  std::optional<std::uint64_t> lowest;
+  for (Queue& queue : queues) {
+    const MutexLock guard(queue.lock);
+    for (const Waiter* waiter = queue.head; waiter != nullptr; waiter = waiter->next_) {
+      const std::uint64_t index = waiter->key_.index;
+      if (waiter->key_.object == object && !waiter->woken() && index >= from &&
+          index < lowest.value_or(~std::uint64_t{0})) {
+        lowest = index;
+      }
+    }
+  }
+  return lowest;
 }
 
 DAXSIM_END

@@ -3,6 +3,8 @@
 
 #include <cassert>
 
+#include "dax/trace.hpp"
+
 DAXSIM_BEGIN
 namespace dax {
 
@@ -21,7 +23,9 @@ Entry find_unlocked(XCursor& cursor, const AddressSpace& mapping) noexcept {
     waiter.enqueue();
     cursor.pause();
     cursor.lock().unlock();
+    emit(EventType::dax_wait_entry, mapping.host(), {.pgoff = cursor.index()});
     waiter.wait();
+    emit(EventType::dax_wait_entry_done, mapping.host(), {.pgoff = cursor.index()});
     cursor.lock().lock();
   }
 }
@@ -97,28 +101,28 @@ void EntryLock::break_up(Entry huge) noexcept {
   {
     const MutexLock guard(cursor_.lock());
     cursor_.erase();
+    wake_entry(mapping_, first, huge, deletion_wake(policy_));
   }
-  wake_entry(mapping_, first, huge, deletion_wake(policy_));
 }
 
 EntryLock::Grabbed EntryLock::lock_existing(Entry wanted) noexcept {
   lock_order::acquiring(LockRank::entry);
-  Entry found;
   {
     const MutexLock guard(cursor_.lock());
-    found = find_unlocked(cursor_, mapping_);
+    const Entry found = find_unlocked(cursor_, mapping_);
     if (found == wanted) {
       [[maybe_unused]] const Result<void> locked = cursor_.store(found.with_lock());
       assert(locked.ok() && "replacing a word needs no memory");
       take(found);
+    } else {
+      pass_on(mapping_, cursor_.index(), found);
     }
   }
-  if (held_) {
-    lock_order::acquired(LockRank::entry);
-    return Grabbed::locked;
+  if (!held_) {
+    return Grabbed::absent;
   }
-  pass_on(mapping_, cursor_.index(), found);
-  return Grabbed::absent;
+  lock_order::acquired(LockRank::entry);
+  return Grabbed::locked;
 }
 
 void EntryLock::mark_dirty() noexcept {
@@ -154,10 +158,10 @@ void EntryLock::release() noexcept {
         cursor_.clear_mark(Mark::towrite);
       }
     }
+    wake_entry(mapping_, cursor_.index(), before, deletes ? deletion_wake(policy_) : Wake::next);
   }
   lock_order::released(LockRank::entry);
   held_ = false;
-  wake_entry(mapping_, cursor_.index(), before, deletes ? deletion_wake(policy_) : Wake::next);
 }
 
 }  // namespace dax

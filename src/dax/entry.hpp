@@ -11,6 +11,9 @@
 // I1 An unlocked word is never stored where a locked one was without waking: the next waiter when the entry is the same,
 //    all of them when it is gone or has another size (B5).
 // I2 Whoever waited and then does not take the entry wakes the next waiter instead.
+// I3 Both happen before the index's lock is dropped. So whoever holds that lock and sees a sleeping waiter also sees who
+//    will wake it: the entry's owner, or a waiter that was woken and has not gone yet. If there is neither, its wake-up
+//    is lost.
 #pragma once
 
 #include <cstdint>

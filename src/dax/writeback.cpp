@@ -74,7 +74,7 @@ Result<void> flush_entry(const Context& context, Inode& inode, PageRange pages, 
     DAXSIM_TRY_VOID(target->device->flush(bytes));
     rest = {rest.first + target->pages, rest.pages - target->pages};
   }
-  return inode.written_back(pages);
+  return context.policy.takes(Step::make_copies) ? inode.written_back(pages) : Result<void>();
 }
 
 namespace {

@@ -150,6 +150,14 @@ bool writable_under_clean_entry(AddressSpace& mapping, PageRange pages) noexcept
   return true;
 }
 
+// Of a page of an extent that has a copy. Memory that is bad cannot be compared.
+bool differ(const FileExtent& extent, std::uint64_t behind) noexcept {
+  std::array<std::byte, kPageSize> page;
+  std::array<std::byte, kPageSize> copy;
+  return extent.device->read(byte_of(extent.device_page + behind), page).ok() &&
+         extent.copy_device->read(byte_of(extent.copy_page + behind), copy).ok() && page != copy;
+}
+
 }  // namespace
 
 std::string_view finding_name(FindingKind kind) noexcept {
@@ -161,7 +169,9 @@ std::string_view finding_name(FindingKind kind) noexcept {
                                                                       "stale mapping",
                                                                       "wrong-device flush",
                                                                       "unbounded sync",
-                                                                      "frame of two files"};
+                                                                      "frame of two files",
+                                                                      "mirror divergence",
+                                                                      "lost wake-up"};
   return kNames[static_cast<unsigned>(kind)];
 }
 
@@ -389,10 +399,63 @@ void Detectors::check_frames(Frames& frames) {
   }
 }
 
+// Whoever unlocks, deletes or passes an entry on wakes before the index's lock is dropped (dax/entry.hpp, I3), so what is
+// seen under it is no moment between two steps.
+bool Detectors::audit_waiters(SuperBlock& super_block, Inode& inode) noexcept {
+  AddressSpace& mapping = inode.mapping();
+  bool lost = false;
+  for (auto index = next_asleep(&mapping, 0); index; index = next_asleep(&mapping, *index + 1)) {
+    XCursor cursor(mapping.pages(), Pgoff{*index});
+    const MutexLock guard(cursor.lock());
+    const WaitersSeen waiters = waiters_for({&mapping, *index});
+    const Entry entry = cursor.load();
+    // An entry of another size has its waiters elsewhere.
+    const bool has_owner = entry.is_value() && entry.locked() && cursor.found_index() == Pgoff{*index};
+    if (waiters.asleep != 0 && waiters.woken == 0 && !has_owner) {
+      report(FindingKind::lost_wake_up, {.dev = super_block.dev(), .id = events_.next_id()}, inode.number(), {*index});
+      lost = true;
+    }
+  }
+  return lost;
+}
+
+// Faults wait meanwhile, so what is clean stays clean, and nobody stores to it.
+void Detectors::audit_copies(SuperBlock& super_block, Inode& inode) {
+  AddressSpace& mapping = inode.mapping();
+  const EventStream::LookingAround quiet;
+  for (PageRange rest{{0}, inode.size_in_pages()}; !rest.empty();) {
+    if (const auto here = inode.direct_access(rest, Access::read); !here.ok() || here->copy_device == nullptr) {
+      const std::uint64_t pages = here.ok() ? here->pages.pages : rest.pages;
+      rest = {rest.first + pages, rest.pages - pages};
+      continue;
+    }
+    const ExclusiveLock no_faults(mapping.invalidate_lock());
+    const auto extent = inode.direct_access(rest, Access::read);
+    if (!extent.ok() || extent->copy_device == nullptr) {
+      continue;  // it has moved
+    }
+    for (std::uint64_t behind = 0; behind < extent->pages.pages; ++behind) {
+      const EntryState state = entry_at(mapping, rest.first + behind);
+      const bool is_clean = state.entry.is_null() || clean_storage(state);
+      if (is_clean && differ(*extent, behind)) {
+        report(FindingKind::mirror_divergence, {.dev = super_block.dev(), .id = events_.next_id()}, inode.number(),
+               rest.first + behind);
+      }
+    }
+    rest = {rest.first + extent->pages.pages, rest.pages - extent->pages.pages};
+  }
+}
+
 void Detectors::audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>& file, Frames& frames) {
   Inode& inode = *file;
+  if (audit_waiters(super_block, inode)) {
+    return;
+  }
   // Keeps out read and write, whose copies differ from the media for a moment under a clean entry.
   const ExclusiveLock no_writers(inode.i_rwsem());
+  if (inode.is_dax()) {
+    audit_copies(super_block, inode);  // of others, fsync makes them while it keeps nobody out
+  }
   AddressSpace& mapping = inode.mapping();
   const Event here{.dev = super_block.dev(), .id = events_.next_id()};
   XCursor cursor(mapping.pages(), Pgoff{0});

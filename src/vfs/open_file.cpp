@@ -16,6 +16,13 @@ OpenFile::OpenFile(std::shared_ptr<SuperBlock> super_block, std::shared_ptr<Inod
 
 OpenFile::~OpenFile() = default;
 
+Statx OpenFile::statx() const noexcept {
+  return {.attributes = inode_->is_dax() ? kStatxAttrDax : 0,
+          .attributes_mask = kStatxAttrDax,
+          .ino = inode_->number(),
+          .size = inode_->size()};
+}
+
 Result<void> OpenFile::may_modify() const noexcept {
   DAXSIM_TRY_VOID(super_block_->check_alive());
   if (mode_ == OpenMode::read_only) {

@@ -43,4 +43,7 @@ void SuperBlock::forget_in_core(std::uint64_t ino) {
   inodes_.erase(ino);
 }
 
+Result<XflagDax> SuperBlock::xflag_dax() { return Errno::eopnotsupp; }
+Result<void> SuperBlock::set_xflag_dax(XflagDax /*flag*/) { return Errno::eopnotsupp; }
+
 DAXSIM_END

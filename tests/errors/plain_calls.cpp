@@ -109,6 +109,8 @@ void add_file_calls(std::vector<PlainCall>& calls) {
                               const SharedLock still(inode.i_rwsem());
                               return inode.direct_access({page_of(kUnwritten), 1}, Access::write);
                             }),
+                   on_inode("Inode::xflag_dax", [](Inode& inode) { return inode.xflag_dax(); }),
+                   on_inode("Inode::set_xflag_dax", [](Inode& inode) { return inode.set_xflag_dax(XflagDax::set); }),
                    on_inode("Inode::find_by_cookie", [](Inode& inode) { return inode.find_by_cookie(1, 0, {{0}, 1}); }),
                });
 }
@@ -135,6 +137,9 @@ void add_file_system_calls(std::vector<PlainCall>& calls) {
           on_world("SuperBlock::open", [](World& world) { return world.fs.super_block()->open("/file"); }),
           on_world("SuperBlock::list", [](World& world) { return world.fs.super_block()->list(); }),
           on_world("SuperBlock::space", [](World& world) { return world.fs.super_block()->space(); }),
+          on_world("SuperBlock::xflag_dax", [](World& world) { return world.fs.super_block()->xflag_dax(); }),
+          on_world("SuperBlock::set_xflag_dax",
+                   [](World& world) { return world.fs.super_block()->set_xflag_dax(XflagDax::set); }),
           on_world("SuperBlock::unlink", [](World& world) { return world.fs.super_block()->unlink("/file"); }),
           on_world("SuperBlock::rename", [](World& world) { return world.fs.super_block()->rename("/file", "new"); }),
           on_world("SuperBlock::sync", [](World& world) { return world.fs.super_block()->sync(); }),

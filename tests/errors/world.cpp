@@ -116,6 +116,10 @@ void add_file_actions(Actions& actions, World& world, Observer& saw, Choice& cho
           [=, &saw, &choice] { saw("Inode::write", inode().write(choice.offset(), choice.buffer())); },
           [=, &saw, &choice] { saw("Inode::truncate", inode().truncate(choice.offset())); },
           [=, &saw, &choice] { saw("Inode::fallocate", inode().fallocate(choice.mode(), choice.near_range())); },
+          [=, &saw] { saw("Inode::xflag_dax", inode().xflag_dax()); },
+          [=, &saw, &choice] {
+            saw("Inode::set_xflag_dax", inode().set_xflag_dax(choice.of({XflagDax::clear, XflagDax::set})));
+          },
           [=, &saw, &choice] { saw("Inode::fallocate", inode().fallocate(choice.mode(), choice.range())); },
           [=, &saw, &choice] {
             saw("Inode::fsync_range", inode().fsync_range(choice.range(), choice.of({Datasync::no, Datasync::yes})));
@@ -160,6 +164,11 @@ void add_file_system_actions(Actions& actions, World& world, Observer& saw, Choi
           [&] { saw("SuperBlock::list", world.fs.super_block()->list()); },
           [&] { saw("SuperBlock::space", world.fs.super_block()->space()); },
           [&] { saw("SuperBlock::sync", world.fs.super_block()->sync()); },
+          [&] { saw("SuperBlock::xflag_dax", world.fs.super_block()->xflag_dax()); },
+          [&] {
+            saw("SuperBlock::set_xflag_dax",
+                world.fs.super_block()->set_xflag_dax(choice.of({XflagDax::clear, XflagDax::set})));
+          },
           [&] { saw("SuperBlock::unmount", world.fs.super_block()->unmount()); },  // busy
       });
 }

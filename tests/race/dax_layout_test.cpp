@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "daxsim/detect/findings.hpp"
 #include "daxsim/test_support/expect.hpp"
 #include "support/blocked_thread.hpp"
 #include "support/dax_world.hpp"
@@ -74,7 +75,7 @@ TEST(LayoutRace, Scenario74_PinAfterTheScan) {
   std::thread([&] { EXPECT_ERRNO(dax::pin_page(world.context, world.file->mapping(), {3}), Errno::eagain); }).join();
 }
 
-// Everything at once, at random: nothing hangs, no invariant breaks, and a final sync has all on the media.
+// Everything at once, at random: nothing hangs, nobody who looks sees a lost wake-up, no invariant breaks, and a final sync has all on the media.
 TEST(LayoutRace, Everything) {
   constexpr std::uint64_t kFilePages = 2 * kPagesPerPmd;
   constexpr int kThreads = 6;
@@ -85,6 +86,9 @@ TEST(LayoutRace, Everything) {
   FakeVma copy(*world.file, {.shared = false}, kArea + 16 * kPmdSize, {{0}, 64});
   FakeVma sync(*world.file, {.shared = true, .write = true, .sync = true}, kArea + 24 * kPmdSize, {{0}, 64});
   const std::array<FakeVma*, 4> areas{&huge, &small, &copy, &sync};
+  Detectors detectors(world.events);
+  must(detectors.watch(*world.super_block));
+  std::atomic<int> running{kThreads};
   {
     std::vector<std::thread> threads;
     for (int t = 0; t < kThreads; ++t) {
@@ -138,12 +142,17 @@ TEST(LayoutRace, Everything) {
               break;
           }
         }
+        --running;
       });
+    }
+    while (running != 0) {
+      detectors.audit();
     }
     for (std::thread& thread : threads) {
       thread.join();
     }
   }
+  EXPECT_EQ(detectors.count(FindingKind::lost_wake_up), 0U);
   EXPECT_EQ(world.broken_invariant({&huge, &small, &sync}), "");
   must(world.file->fsync_range(kWholeFile, Datasync::no));
   EXPECT_FALSE(world.file->mapping().pages().marked(Mark::dirty));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "daxsim/adapters/chunk.hpp"
+#include "daxsim/mm/persist.hpp"
 #include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/expect.hpp"
 
@@ -137,6 +138,44 @@ TEST(Balance, Scenario95_NoStoreOfARunningProgramIsLost) {
     EXPECT_EQ(must(ChunkFs::scrub(*world.fs.super_block())).repaired, 0U);
     EXPECT_EQ(world.words_after_power_cut(), stored);
     EXPECT_TRUE(world.findings.empty());
+  }
+}
+
+// The copies of a file that is kept twice: fsync makes the second like the first, unless write-back forgets it. A page that
+// is dirty may differ from its copy.
+TEST(Dup, Scenario94_CopiesOfCleanPagesAreAlike) {
+  const auto diverged = [](const Policy& policy, bool syncs) {
+    ChunkMachine world(ChunkProfile::dup, {.era = eras::v6_12.with(policy)});
+    world.word(7) = 1;
+    if (syncs) {
+      must(world.file.fsync());
+    }
+    EXPECT_EQ(world.words_after_power_cut()[7], syncs ? 1U : 0U);
+    EXPECT_LE(world.findings.size(), 1U);
+    return found(world.findings, FindingKind::mirror_divergence) && world.findings[0].page == Pgoff{7};
+  };
+  EXPECT_TRUE(diverged(Policy{}.without(Step::make_copies), true));
+  EXPECT_FALSE(diverged(Policy{}.without(Step::make_copies), false));
+  EXPECT_FALSE(diverged({}, true));
+}
+
+// A program flushed its store by itself, and the power went before the copy was made: that is found until a scrub.
+TEST(Dup, Scenario94_CopiesThatACrashLeft) {
+  for (const bool scrubs : {false, true}) {
+    ChunkMachine world(ChunkProfile::dup);
+    world.word(7) = 1;
+    must(world.file.fsync());
+    world.word(7) = 2;
+    persist(&world.word(7), sizeof(std::uint64_t));
+    must(world.machine.power_cut());
+    world.machine = must(world.machine.reboot());
+    FileSystem fs = must(world.machine.mount<ChunkFs>(world.machine.devices()));
+    if (scrubs) {
+      EXPECT_EQ(must(ChunkFs::scrub(*fs.super_block())).repaired, 1U);
+    }
+    const File file = must(fs.open("/file"));
+    must(world.machine.power_cut());
+    EXPECT_EQ(found(world.machine.findings(), FindingKind::mirror_divergence), !scrubs);
   }
 }
 

@@ -282,6 +282,50 @@ TEST(Findings, FramesOfTheirOwn) {
   EXPECT_TRUE(world.machine.findings().empty());
 }
 
+// A thread sleeps for an entry that nobody owns. While one that was woken has yet to look, it will pass the wake-up on.
+TEST(Findings, LostWakeUp) {
+  for (const bool is_right : {false, true}) {
+    FileWorld world = with_file(1_MiB);
+    const WaitKey key{&world.file.open_file()->inode().mapping(), 3};
+    Waiter first(key, WaitMode::exclusive);
+    Waiter second(key, WaitMode::exclusive);
+    if (is_right) {
+      first.enqueue();
+    }
+    second.enqueue();
+    if (is_right) {
+      wake_waiters(key, Wake::next);
+    }
+
+    must(world.machine.power_cut());
+
+    ASSERT_EQ(count(world.machine, FindingKind::lost_wake_up), is_right ? 0U : 1U);
+    if (!is_right) {
+      EXPECT_EQ(world.machine.findings().front().page, Pgoff{3});
+    }
+  }
+}
+
+// The owner of a huge entry wakes those who wait at its first page, and nobody at another.
+TEST(Findings, LostWakeUpBehindAnOwner) {
+  for (const std::uint64_t page : {0U, 3U}) {
+    FileWorld world = with_file(4_MiB);
+    AddressSpace& mapping = world.file.open_file()->inode().mapping();
+    must(mapping.pages().store(Pgoff{0}, Entry::empty(kPmdOrder).with_lock()));
+    Waiter waiter({&mapping, page}, WaitMode::exclusive);
+    waiter.enqueue();
+    const auto found = [&] {
+      Detectors detectors(world.machine.events());
+      must(detectors.watch(*world.file.open_file()->super_block()));
+      detectors.audit();
+      return detectors.count(FindingKind::lost_wake_up);
+    };
+    EXPECT_EQ(found(), page == 0 ? 0U : 1U);
+    must(mapping.pages().store(Pgoff{0}, Entry::empty(kPmdOrder)));
+    EXPECT_EQ(found(), 1U);
+  }
+}
+
 // Detectors look around without a trace: fsync of pages that nobody maps asks no device where they are (oracle, d).
 TEST(Findings, LookingAroundIsNoEvent) {
   SoftFile world(1_MiB);

@@ -33,6 +33,7 @@ struct MadeFile {
   std::string name = "a";
   std::uint64_t size = 0;
   std::vector<extent_fs::ExtentRecord> extents{};
+  std::uint8_t flags = 0;
   std::uint64_t claimed_extents = ~std::uint64_t{0};  // ~0: as many as there are
 };
 
@@ -64,7 +65,8 @@ class ImageMaker {
       record.size = file.size;
       record.extents = file.claimed_extents == ~std::uint64_t{0} ? file.extents.size() : file.claimed_extents;
       record.ino = file.ino;
-      record.name_length = static_cast<std::uint16_t>(file.name.size());
+      record.name_length = static_cast<std::uint8_t>(file.name.size());
+      record.flags = file.flags;
       append(extent_fs::bytes_of(record));
       append(std::as_bytes(std::span(file.name)));
       body.resize(round_up(body.size(), 8));

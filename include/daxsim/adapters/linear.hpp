@@ -19,6 +19,7 @@
 #include "daxsim/base/result.hpp"
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/vfs/mount_options.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
@@ -46,13 +47,16 @@ struct LinearFs {
   // Claims `device`, brings the newest complete state back and frees the blocks of files that were unlinked but open.
   // Writes a checkpoint. `context` and `device` must outlive the super block, which unmounts nothing when it is
   // destroyed: that is a crash without loss of power. When the device is removed in order the file system writes
-  // everything back before it shuts down (dax::orderly_teardown).
+  // everything back before it shuts down (dax::orderly_teardown). With another option than dax=always there is a page cache
+  // of 16 MiB.
   // Errors: Errno::einval (no such file system on the device), Errno::eopnotsupp (a version of the format that is not
   // known), Errno::euclean (the super record or both checkpoints are damaged, or the device is smaller than the file
-  // system), Errno::ebusy (something holds the device), Errno::enxio (dead device), Errno::enomem, Errno::enospc (the
-  // host disk is full), Errno::ehwpoison (a known media error in the super record, where the
+  // system), Errno::ebusy (something holds the device), Errno::enxio (dead device), Errno::enomem, Errno::emfile,
+  // Errno::enfile (the host's limits, when there is to be a page cache), Errno::enospc (the
+  // host disk is full; no page frames left for the page cache), Errno::ehwpoison (a known media error in the super record, where the
   // checkpoint goes, or in the last page), Errno::eio. Context: may wait for the device.
-  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& device);
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& device,
+                                                   const MountOptions& options = {});
 };
 
 DAXSIM_END

@@ -18,6 +18,7 @@
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
 #include "daxsim/vfs/inode.hpp"
+#include "daxsim/vfs/mount_options.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
@@ -51,9 +52,12 @@ struct RealtimeFs {
   // Errors: Errno::einval (no such file system on `data`), Errno::enodev (`realtime` is not the realtime device of this
   // file system), Errno::eopnotsupp (a version of the format that is not known), Errno::euclean (damaged, or a device is
   // smaller than the file system), Errno::ebusy (something holds a device; both are the same), Errno::enxio (dead
-  // device), Errno::enomem, Errno::enospc (the host disk is full), Errno::ehwpoison (a known media error in the records
-  // at the front of a device, where the checkpoint goes, or in a last page), Errno::eio. Context: may wait for the devices.
+  // device), Errno::enomem, Errno::emfile, Errno::enfile (the host's limits, when there is to be a page cache),
+  // Errno::enospc (the host disk is full; no page frames left for the page cache), Errno::ehwpoison (a known media error in
+  // the records at the front of a device, where the checkpoint goes, or in a last page), Errno::eio. Context: may wait for
+  // the devices.
   static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data, Attachment& realtime,
+                                                   const MountOptions& options = {},
                                                    WhenRemoved when_removed = WhenRemoved::end_all);
 
   // FS_XFLAG_REALTIME: whether the blocks that a file gets are on the realtime device; those of a new file are not. Set
@@ -81,9 +85,9 @@ struct Xfs {
     return RealtimeFs::mkfs(data, realtime, {.reflink = kTraits.reflink});
   }
   // Errors: any that RealtimeFs::mount answers.
-  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data,
-                                                   Attachment& realtime) {
-    return RealtimeFs::mount(context, data, realtime, kTraits.when_removed);
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data, Attachment& realtime,
+                                                   const MountOptions& options = {}) {
+    return RealtimeFs::mount(context, data, realtime, options, kTraits.when_removed);
   }
 };
 

@@ -23,6 +23,7 @@
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/device/attachment.hpp"
 #include "daxsim/vfs/inode.hpp"
+#include "daxsim/vfs/mount_options.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
@@ -57,7 +58,8 @@ struct TieredFs {
   // device), Errno::enomem, Errno::emfile, Errno::enfile (the host's limits), Errno::enospc (the host disk is full; no page
   // frames left for the page cache), Errno::ehwpoison (a known media error in the records at the front of `direct`, where
   // the checkpoint goes, or in its last page), Errno::eio. Context: may wait for the devices.
-  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& direct, Attachment& block);
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& direct, Attachment& block,
+                                                   const MountOptions& options = {});
 
   // bcachefs' foreground_target: the tier that new blocks of a file come from as long as it has room; that of a new file is
   // the direct one. What it has stays where it is. Durable with the next fsync or sync.

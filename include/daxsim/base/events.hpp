@@ -67,6 +67,8 @@ enum class EventType : std::uint8_t {
   dax_invalidate_mapping_entry_sync,  // pgoff, ret = 1 when removed
   dax_layout_busy_page,               // pgoff, last = pages, ret = 1 when a pinned page was found
   dax_break_layouts_wait,             // pgoff of the busy page
+  dax_wait_entry,                     // pgoff: the entry is somebody else's (ours: Linux has no such event)
+  dax_wait_entry_done,                // pgoff: woken (ours)
   unmap_mapping_pages,                // pgoff, last = pages, flags = 1 when private copies go too
   fsync_start,                        // pgoff, last: vfs_fsync_range
   fsync_done,                         // pgoff, last, ret

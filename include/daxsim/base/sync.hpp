@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/lock_rank.hpp"
@@ -290,6 +291,13 @@ struct WaitKey {
 enum class Wake : std::uint8_t { next, all };
 enum class WaitMode : std::uint8_t { exclusive, shared };
 
+// Who waits at one key. A waiter sleeps until a waker chooses it, and is woken from then until its wait is over: one that
+// is in wait() until it is destroyed, one that is in wait_interruptible() until that returns.
+struct WaitersSeen {
+  std::uint32_t asleep = 0;
+  std::uint32_t woken = 0;
+};
+
 // Lives on the stack of the waiting thread.
 class Waiter {
  public:
@@ -311,6 +319,8 @@ class Waiter {
  private:
   friend class Interruption;
   friend void wake_waiters(WaitKey key, Wake how) noexcept;
+  friend WaitersSeen waiters_for(WaitKey key) noexcept;
+  friend std::optional<std::uint64_t> next_asleep(const void* object, std::uint64_t from) noexcept;
   static constexpr std::uint32_t kWoken = 1;
   static constexpr std::uint32_t kInterrupted = 2;
   void dequeue() noexcept;
@@ -319,11 +329,16 @@ class Waiter {
   const WaitKey key_;
   const WaitMode mode_;
   std::atomic<std::uint32_t> signals_{0};
-  bool queued_ = false;      // guarded by the queue's lock
+  bool queued_ = false;      // guarded by the queue's lock; also one that was chosen and has not gone yet
   Waiter* next_ = nullptr;   // guarded by the queue's lock
   Waiter** link_ = nullptr;  // guarded by the queue's lock
 };
 
 void wake_waiters(WaitKey key, Wake how) noexcept;
+
+// For observers.
+[[nodiscard]] WaitersSeen waiters_for(WaitKey key) noexcept;
+// The lowest index from `from` on of this object that somebody sleeps for. Context: looks through all queues.
+[[nodiscard]] std::optional<std::uint64_t> next_asleep(const void* object, std::uint64_t from) noexcept;
 
 DAXSIM_END

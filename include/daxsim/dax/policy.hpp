@@ -33,6 +33,7 @@ enum class Step : std::uint8_t {
   find_pmd_from_its_middle,   // by a range that begins inside it (B18)
   count_entries,              // a file that has no pages but entries is not empty (B29)
   sync_all_files,             // sync(2) writes back DAX entries (B12)
+  make_copies,                // the file system's own, of what was flushed (F11)
   // Faults.
   lock_entry_in_fault,      // before the file system is asked for the page (B6)
   zero_with_allocation,     // and not when it has answered; matters where lock_entry_in_fault is skipped, too (B13)

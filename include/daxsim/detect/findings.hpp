@@ -32,8 +32,10 @@ enum class FindingKind : std::uint8_t {
   wrong_device_flush,             // write-back flushed another device than the pages are on, or other pages of it (F11)
   unbounded_sync,      // write-back comes back to what it has passed, beyond what was dirty when it began (B1)
   frame_of_two_files,  // at a power cut: a page frame is behind entries of two files (F3 I4, B33)
+  mirror_divergence,   // at a power cut: the copies of a page that is clean differ (F11)
+  lost_wake_up,        // at a power cut: a thread sleeps for an entry that nobody owns, and nobody will wake it (B5)
 };
-inline constexpr unsigned kFindingKinds = static_cast<unsigned>(FindingKind::frame_of_two_files) + 1;
+inline constexpr unsigned kFindingKinds = static_cast<unsigned>(FindingKind::lost_wake_up) + 1;
 // "lost store", ... for people.
 std::string_view finding_name(FindingKind kind) noexcept;
 
@@ -58,7 +60,8 @@ class Detectors final : public EventObserver {
   void forget(SuperBlock& super_block) noexcept;
 
   // Looks at every entry of every file in core: lost stores, dirty entries without storage, clean entries with writable
-  // pages, frames of two files. The machine calls it just before the power goes. Context: no locks held; devices and file
+  // pages, frames of two files, copies that differ, lost wake-ups (a file that has one is not looked at further: who sleeps
+  // in it may have its locks). The machine calls it just before the power goes. Context: no locks held; devices and file
   // systems alive.
   void audit();
 
@@ -76,6 +79,8 @@ class Detectors final : public EventObserver {
   void check_flushed(const Event& event) noexcept;
   void check_unmapped(const Event& event) noexcept;
   void check_walk(const Event& event) noexcept;
+  bool audit_waiters(SuperBlock& super_block, Inode& inode) noexcept;
+  void audit_copies(SuperBlock& super_block, Inode& inode);
   void audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>& file, Frames& frames);
   void check_frames(Frames& frames);
   EventStream& events_;

@@ -112,11 +112,12 @@ class Machine {
     DAXSIM_TRY_VOID(Fs::mkfs(device.attachment(), options...));
     return mount<Fs>(device);
   }
+  // With options as MountOptions{.dax = DaxOption::inode}.
   // Errors: those of Fs::mount, Errno::eshutdown (no power).
-  template <class Fs>
-  Result<FileSystem> mount(const DeviceHandle& device) {
+  template <class Fs, class... Options>
+  Result<FileSystem> mount(const DeviceHandle& device, const Options&... options) {
     DAXSIM_TRY_VOID(check_power());
-    DAXSIM_TRY(std::shared_ptr<SuperBlock> super_block, Fs::mount(context(), device.attachment()));
+    DAXSIM_TRY(std::shared_ptr<SuperBlock> super_block, Fs::mount(context(), device.attachment(), options...));
     return adopt(std::move(super_block));
   }
 
@@ -129,10 +130,11 @@ class Machine {
     return mount<Fs>(first, second);
   }
   // Errors: those of RealtimeFs::mount, Errno::eshutdown (no power).
-  template <class Fs>
-  Result<FileSystem> mount(const DeviceHandle& first, const DeviceHandle& second) {
+  template <class Fs, class... Options>
+  Result<FileSystem> mount(const DeviceHandle& first, const DeviceHandle& second, const Options&... options) {
     DAXSIM_TRY_VOID(check_power());
-    DAXSIM_TRY(std::shared_ptr<SuperBlock> super_block, Fs::mount(context(), first.attachment(), second.attachment()));
+    DAXSIM_TRY(std::shared_ptr<SuperBlock> super_block,
+               Fs::mount(context(), first.attachment(), second.attachment(), options...));
     return adopt(std::move(super_block));
   }
 
@@ -145,10 +147,10 @@ class Machine {
     return mount<Fs>(devices);
   }
   // Errors: those of ChunkFs::mount, Errno::eshutdown (no power).
-  template <class Fs>
-  Result<FileSystem> mount(std::span<const DeviceHandle> devices) {
+  template <class Fs, class... Options>
+  Result<FileSystem> mount(std::span<const DeviceHandle> devices, const Options&... options) {
     DAXSIM_TRY_VOID(check_power());
-    DAXSIM_TRY(std::shared_ptr<SuperBlock> super_block, Fs::mount(context(), attachments(devices)));
+    DAXSIM_TRY(std::shared_ptr<SuperBlock> super_block, Fs::mount(context(), attachments(devices), options...));
     return adopt(std::move(super_block));
   }
 

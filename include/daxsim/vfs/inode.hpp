@@ -48,6 +48,10 @@ struct FileExtent {
   bool shared = false;
   // memory: write(2) wants others first, a store does not (btrfs).
   bool written_elsewhere = false;
+  // memory: where the file system keeps a copy of pages.first, contiguous as the first is; null: nowhere. The copy is like
+  // the page whenever that is clean (Inode::written_back).
+  Attachment* copy_device = nullptr;
+  Pgoff copy_page{};
 };
 
 // The highest byte offset of a file (the kernel's loff_t).
@@ -60,6 +64,9 @@ constexpr std::uint64_t last_byte(ByteRange bytes) noexcept {
 }
 
 enum class Datasync : std::uint8_t { no, yes };
+
+// FS_XFLAG_DAX, on the device: what a file is to be; new files get their directory's. What it is, S_DAX, is Inode::is_dax().
+enum class XflagDax : std::uint8_t { clear, set };
 
 // fallocate(2).
 enum class Fallocate : std::uint8_t {
@@ -130,7 +137,19 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // Context: fault path; the area's mm lock is held.
   virtual FaultOutcome fault(FaultRequest& request) noexcept = 0;
 
-  // MAP_SYNC means something: every device of the file is synchronous (F4.4). Context: any.
+  // S_DAX: the file's memory is the device's; if not, all of it goes through the page cache. Stays as it is for as long as
+  // the inode is in core. Context: any.
+  [[nodiscard]] virtual bool is_dax() const noexcept { return true; }
+
+  // FS_IOC_FSGETXATTR and FS_IOC_FSSETXATTR, of FS_XFLAG_DAX. Setting it never changes is_dax(): where the mount goes by the
+  // flag, the inode is not kept in core any longer than somebody uses it, and the next one has it. Durable with the next
+  // fsync or sync. Context: may wait; no locks held.
+  // Errors: Errno::eopnotsupp (this file system has no such flag).
+  virtual Result<XflagDax> xflag_dax();
+  // Errors: those of xflag_dax.
+  virtual Result<void> set_xflag_dax(XflagDax flag);
+
+  // MAP_SYNC means something: the file is direct and every device of the file is synchronous (F4.4). Context: any.
   [[nodiscard]] virtual bool is_synchronous() const noexcept { return true; }
 
   // Makes the bytes and, as far as `datasync` needs it, the metadata durable. Write-back errors are also recorded in

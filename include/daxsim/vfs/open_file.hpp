@@ -14,6 +14,15 @@
 
 DAXSIM_BEGIN
 
+// statx(2), as far as it tells of DAX. The value is Linux'.
+inline constexpr std::uint64_t kStatxAttrDax = 0x00200000;
+struct Statx {
+  std::uint64_t attributes = 0;
+  std::uint64_t attributes_mask = 0;  // those that this kernel knows
+  std::uint64_t ino = 0;
+  std::uint64_t size = 0;  // bytes
+};
+
 enum class OpenMode : std::uint8_t { read_only, read_write };
 
 class OpenFile {
@@ -27,6 +36,9 @@ class OpenFile {
   [[nodiscard]] Inode& inode() const noexcept { return *inode_; }
   [[nodiscard]] const std::shared_ptr<SuperBlock>& super_block() const noexcept { return super_block_; }
   [[nodiscard]] OpenMode mode() const noexcept { return mode_; }
+
+  // STATX_ATTR_DAX says whether the file is direct now (Inode::is_dax), not what its flag says. Context: any.
+  [[nodiscard]] Statx statx() const noexcept;
 
   // System calls: not in the fault path, may wait.
   // Errors of all: Errno::eio or Errno::eshutdown (file system shut down, power lost).

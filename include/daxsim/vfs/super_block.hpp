@@ -79,6 +79,12 @@ class SuperBlock {
 
   [[nodiscard]] virtual Result<SpaceUsage> space() = 0;
 
+  // The directory's FS_XFLAG_DAX, which files get when they are made. Durable with the next sync.
+  // Errors: those of Inode::xflag_dax.
+  virtual Result<XflagDax> xflag_dax();
+  // Errors: those of Inode::set_xflag_dax.
+  virtual Result<void> set_xflag_dax(XflagDax flag);
+
   // sync(2): SYNC_ALL write-back of all files, then metadata. Teardown calls it with freeze_lock held exclusively, so it
   // takes no lock of rank freeze or below. Errors: those of Inode::fsync_range.
   virtual Result<void> sync() = 0;

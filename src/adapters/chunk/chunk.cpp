@@ -72,11 +72,12 @@ Result<void> ChunkFs::mkfs(Devices devices, const Options& options) {
                                       .stripe_pages = chunk_size >> kPageShift});
 }
 
-Result<std::shared_ptr<SuperBlock>> ChunkFs::mount(const dax::Context& context, Devices devices) {
+Result<std::shared_ptr<SuperBlock>> ChunkFs::mount(const dax::Context& context, Devices devices,
+                                                   const MountOptions& options) {
   if (are_too_many(devices)) {
     return Errno::einval;
   }
-  return extent_fs::FileSystem::mount(context, devices, kKind);
+  return extent_fs::FileSystem::mount(context, devices, kKind, options);
 }
 
 Result<std::vector<ChunkInfo>> ChunkFs::chunks(SuperBlock& super_block) {

@@ -44,7 +44,7 @@ class ExtentInode::Move final : public dax::BlockMover {
   // devices.
   Result<void> copy() noexcept override {
     FileSystem& fs = inode_.file_system_;
-    if (!fs.volumes()[fs.chunks().place(plan_.from).first.volume]->is_direct()) {
+    if (inode_.cached_) {
       DAXSIM_TRY_VOID(inode_.empty_cache(plan_.pages));
     }
     {

@@ -70,7 +70,7 @@ Result<void> ExtentInode::scrub(ScrubReport& report) {
   const ExclusiveLock writing(i_rwsem());
   const SharedLock thawed(file_system_.freeze_lock());
   const ExclusiveLock no_faults(mapping().invalidate_lock());
-  DAXSIM_TRY_VOID(as_io_error(dax::writeback_range(file_system_.context(), mapping(), bytes_of(kAllPages))));
+  DAXSIM_TRY_VOID(as_io_error(write_back(bytes_of(kAllPages))));
   const std::uint64_t end = end_of_blocks();
   Page first;   // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
   Page second;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()

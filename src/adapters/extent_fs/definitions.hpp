@@ -122,17 +122,21 @@ struct CheckpointHeader {
   Le64 body_bytes;  // what follows the header
   Le32 files;
   Le32 body_crc;
-  Le32 zero;
-  Le32 crc;  // of the header, with this field zero
+  Le32 directory_flags;  // kFlagDax
+  Le32 crc;              // of the header, with this field zero
 };
 static_assert(sizeof(CheckpointHeader) == 48);
+
+// FS_XFLAG_DAX; the only flag there is.
+inline constexpr std::uint8_t kFlagDax = 1;
 
 struct FileRecord {
   Le64 size;
   Le64 extents;
   Le32 ino;
-  Le16 name_length;  // 0: unlinked, to be freed at mount
-  Le16 group;        // of chunks (Placement)
+  std::uint8_t name_length;  // 0: unlinked, to be freed at mount
+  std::uint8_t flags;        // kFlagDax
+  Le16 group;                // of chunks (Placement)
 };
 static_assert(sizeof(FileRecord) == 24);
 
@@ -160,7 +164,7 @@ struct LogRecord {
   std::uint8_t name_length;  // create, rename: the name follows
   std::uint8_t zero;
   Le32 ino;
-  Le64 a;  // size: bytes; group: its number; others: first page
+  Le64 a;  // size: bytes; group: its number; flags: all of them; others: first page
   Le64 b;  // pages
   Le64 c;  // map, move: as ExtentRecord::physical
 };

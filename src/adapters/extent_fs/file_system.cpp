@@ -51,18 +51,20 @@ Result<void> FileSystem::make(Volumes volumes, const Kind& kind, const MakeOptio
   return Journal::format(volumes, geometry, kind, chunks);
 }
 
-Result<std::shared_ptr<SuperBlock>> FileSystem::mount(const dax::Context& context, Volumes volumes, const Kind& kind) {
+Result<std::shared_ptr<SuperBlock>> FileSystem::mount(const dax::Context& context, Volumes volumes, const Kind& kind,
+                                                      const MountOptions& options) {
   DAXSIM_TRY_VOID(check_devices(volumes, kind));
-  auto file_system = std::make_shared<FileSystem>(context, volumes, kind);
+  auto file_system = std::make_shared<FileSystem>(context, volumes, kind, options);
   DAXSIM_TRY_VOID(file_system->load());
   return std::shared_ptr<SuperBlock>(std::move(file_system));
 }
 
-FileSystem::FileSystem(const dax::Context& context, Volumes volumes, const Kind& kind)
+FileSystem::FileSystem(const dax::Context& context, Volumes volumes, const Kind& kind, const MountOptions& options)
     : SuperBlock(context.system, volumes[0]->dev()),
       context_(context),
       volumes_(volumes.begin(), volumes.end()),
-      kind_(kind) {}
+      kind_(kind),
+      options_(options) {}
 
 void FileSystem::release_devices() noexcept {
   for (Attachment* const volume : volumes_) {
@@ -91,7 +93,7 @@ Result<void> FileSystem::load() {
   const MutexLock guard(allocation_lock_);
   DAXSIM_TRY(journal_, Journal::load(volumes_, kind_, context_.system.arena));
   chunks_ = &journal_->chunks();
-  if (!std::ranges::all_of(volumes_, &Attachment::is_direct)) {
+  if (options_.dax != DaxOption::always || !std::ranges::all_of(volumes_, &Attachment::is_direct)) {
     DAXSIM_TRY(page_pool_, pagecache::Pool::create(system(), kPoolPages));
   }
   reflink_ = journal_->reflink();
@@ -308,19 +310,38 @@ std::shared_ptr<Inode> FileSystem::drop_from_core(std::uint32_t ino) {
   return inode;
 }
 
+bool FileSystem::evict(std::shared_ptr<Inode>& inode) {
+  auto& file = static_cast<ExtentInode&>(*inode);
+  if (!file.may_be_evicted() || inode.use_count() != 1 || !file.write_back({0, ~std::uint64_t{0}}).ok()) {
+    return false;
+  }
+  file.set_evicted(true);
+  const std::weak_ptr<Inode> before = inode;
+  inode.reset();
+  // Somebody who walks through all files in core may have come by, and uses it then.
+  inode = before.lock();
+  if (inode != nullptr) {
+    file.set_evicted(false);
+  }
+  return inode == nullptr;
+}
+
 std::shared_ptr<Inode> FileSystem::keep_in_core(std::uint32_t ino) {
-  if (const auto found = in_core_.find(ino); found != in_core_.end()) {
+  if (const auto found = in_core_.find(ino); found != in_core_.end() && !evict(found->second)) {
     return found->second;
   }
   File* file = nullptr;
   std::uint64_t size = 0;
+  bool dax = options_.dax == DaxOption::always;
   {
     const MutexLock guard(allocation_lock_);
     file = journal_->metadata().find(ino);
     size = file->size;
+    dax |= options_.dax == DaxOption::inode && (file->flags & kFlagDax) != 0;
   }
-  const auto inode = std::make_shared<ExtentInode>(*this, *file, size);
-  in_core_.emplace(ino, inode);
+  const auto inode =
+      std::make_shared<ExtentInode>(*this, *file, size, dax ? ExtentInode::Dax::yes : ExtentInode::Dax::no);
+  in_core_.insert_or_assign(ino, inode);
   insert_in_core(inode);
   return inode;
 }
@@ -338,6 +359,9 @@ Result<std::shared_ptr<Inode>> FileSystem::create(std::string_view path) {
     }
     DAXSIM_TRY(ino, journal_->metadata().free_ino());
     DAXSIM_TRY_VOID(journal_->change({.type = RecordType::create, .ino = ino, .name = name}));
+    if (const std::uint8_t flags = journal_->metadata().directory_flags(); flags != 0) {
+      DAXSIM_TRY_VOID(journal_->change({.type = RecordType::flags, .ino = ino, .flags = flags}));
+    }
   }
   return keep_in_core(ino);
 }
@@ -460,6 +484,20 @@ Result<SpaceUsage> FileSystem::space() {
     usage.free_pages += space.free_pages() + space.deferred_pages();
   }
   return usage;
+}
+
+Result<XflagDax> FileSystem::xflag_dax() {
+  DAXSIM_TRY_VOID(check_mounted());
+  const MutexLock guard(allocation_lock_);
+  return (journal_->metadata().directory_flags() & kFlagDax) != 0 ? XflagDax::set : XflagDax::clear;
+}
+
+Result<void> FileSystem::set_xflag_dax(XflagDax flag) {
+  const std::uint8_t flags = flag == XflagDax::set ? kFlagDax : 0;
+  const SharedLock thawed(freeze_lock());
+  const MutexLock guard(allocation_lock_);
+  DAXSIM_TRY_VOID(begin_change_locked());
+  return journal_->change({.type = RecordType::flags, .ino = 0, .flags = flags});
 }
 
 Result<void> FileSystem::unmount() {

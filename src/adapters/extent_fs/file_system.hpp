@@ -2,7 +2,8 @@
 // FileSystem: the super block. Its devices are the volumes, and a map of chunks says where on them its addresses are;
 // kinds of file systems differ in that map (chunks.hpp) and in the magic of their super record, and in nothing else.
 // Inodes of named files stay in core until unmount or unlink, so that what a closed file has dirty is still known; an
-// unlinked file goes when its last user does.
+// unlinked file goes when its last user does. One whose FS_XFLAG_DAX was changed leaves core when it is opened and nobody
+// else uses it: then it comes back as the flag says.
 //
 // Locks: name_space_ (names, the inodes kept in core), then allocation_lock (metadata and journal). Memory from the
 // heap is never taken under the second.
@@ -25,6 +26,7 @@
 #include "daxsim/device/attachment.hpp"
 #include "daxsim/device/holder.hpp"
 #include "daxsim/pagecache/pool.hpp"
+#include "daxsim/vfs/mount_options.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
 DAXSIM_BEGIN
@@ -56,9 +58,10 @@ class FileSystem final : public SuperBlock, private Holder {
   // The whole of an adapter's mkfs and mount. Errors: those of LinearFs::mkfs.
   static Result<void> make(Volumes volumes, const Kind& kind, const MakeOptions& options);
   // Errors: those of LinearFs::mount, Errno::enodev (a volume belongs to another file system).
-  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Volumes volumes, const Kind& kind);
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Volumes volumes, const Kind& kind,
+                                                   const MountOptions& options = {});
 
-  FileSystem(const dax::Context& context, Volumes volumes, const Kind& kind);
+  FileSystem(const dax::Context& context, Volumes volumes, const Kind& kind, const MountOptions& options);
   ~FileSystem() override;
 
   Result<std::shared_ptr<Inode>> create(std::string_view path) override;
@@ -69,6 +72,8 @@ class FileSystem final : public SuperBlock, private Holder {
   Result<void> sync() override;
   Result<void> unmount() override;
   Result<SpaceUsage> space() override;
+  Result<XflagDax> xflag_dax() override;
+  Result<void> set_xflag_dax(XflagDax flag) override;
 
   // For inodes.
   // Alive, and not unmounted. Errors: Errno::eio, Errno::eshutdown.
@@ -76,6 +81,7 @@ class FileSystem final : public SuperBlock, private Holder {
   [[nodiscard]] const dax::Context& context() const noexcept { return context_; }
   [[nodiscard]] Volumes volumes() const noexcept { return volumes_; }
   [[nodiscard]] const Kind& kind() const noexcept { return kind_; }
+  [[nodiscard]] const MountOptions& options() const noexcept { return options_; }
   [[nodiscard]] const ChunkMap& chunks() const noexcept { return *chunks_; }
   [[nodiscard]] Reflink reflink() const noexcept { return reflink_; }
   [[nodiscard]] Attachment* bdev() const noexcept override { return volumes_[0]; }
@@ -130,6 +136,9 @@ class FileSystem final : public SuperBlock, private Holder {
 
   enum class InCore : std::uint8_t { no, yes };
   std::shared_ptr<Inode> keep_in_core(std::uint32_t ino) DAXSIM_REQUIRES(name_space_);
+  // Whether an inode that is not to be cached was evicted: nobody uses it. What is dirty is written back before; an inode
+  // for which that fails stays.
+  bool evict(std::shared_ptr<Inode>& inode) DAXSIM_REQUIRES(name_space_);
   [[nodiscard]] InCore in_core(std::uint32_t ino) const noexcept DAXSIM_REQUIRES(name_space_);
   std::shared_ptr<Inode> drop_from_core(std::uint32_t ino) DAXSIM_REQUIRES(name_space_);
   // Errors: Errno::enoent.
@@ -159,6 +168,7 @@ class FileSystem final : public SuperBlock, private Holder {
   const dax::Context& context_;
   const std::vector<Attachment*> volumes_;
   const Kind kind_;
+  const MountOptions options_;
   const ChunkMap* chunks_ = nullptr;  // the journal's, from load() on
   std::unique_ptr<pagecache::Pool> page_pool_;
   Reflink reflink_ = Reflink::no;  // of this file system

@@ -36,8 +36,8 @@ Result<void> as_io_error(Result<void> result) noexcept {
   return result;
 }
 
-ExtentInode::ExtentInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept
-    : Inode(file_system, file.ino, file_system.system().arena), file_system_(file_system), file_(file) {
+ExtentInode::ExtentInode(FileSystem& file_system, File& file, std::uint64_t size, Dax dax) noexcept
+    : Inode(file_system, file.ino, file_system.system().arena), file_system_(file_system), file_(file), dax_(dax) {
   set_size(size);
   if (pagecache::Pool* const pool = file_system.page_pool(); pool != nullptr) {
     cached_.emplace(*pool, *this);
@@ -47,7 +47,9 @@ ExtentInode::ExtentInode(FileSystem& file_system, File& file, std::uint64_t size
 ExtentInode::~ExtentInode() {
   dax::evict(file_system_.context(), *this);
   cached_.reset();
-  file_system_.closed(file_.ino);
+  if (!is_evicted_) {
+    file_system_.closed(file_.ino);
+  }
 }
 
 // --- where pages are ---
@@ -67,6 +69,10 @@ FileExtent ExtentInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept 
     answer.device = file_system_.volumes()[place.first.volume];
     answer.device_page = {place.first.page};
     answer.cookie = cookie_of(address);
+    if (place.second) {
+      answer.copy_device = file_system_.volumes()[place.second->volume];
+      answer.copy_page = {place.second->page};
+    }
   }
   answer.pages = {page, std::min(most, answer.extent.end() - page)};
   if (answer.kind == FileExtent::Kind::memory) {
@@ -144,6 +150,9 @@ Attachment* ExtentInode::bdev() const noexcept {
 }
 
 bool ExtentInode::is_synchronous() const noexcept {
+  if (!is_dax()) {
+    return false;
+  }
   const Volumes volumes = file_system_.volumes();
   for (std::uint32_t volume = 0; volume < volumes.size(); ++volume) {
     if (file_system_.chunks().uses(file_.group, volume) && !volumes[volume]->capabilities().synchronous) {
@@ -194,6 +203,27 @@ Result<void> ExtentInode::set_group(std::uint32_t group) {
     return Errno::einval;
   }
   return file_system_.journal().change({.type = RecordType::group, .ino = file_.ino, .group = group});
+}
+
+Result<XflagDax> ExtentInode::xflag_dax() {
+  DAXSIM_TRY_VOID(file_system_.check_mounted());
+  const MutexLock guard(file_system_.allocation_lock());
+  return (file_.flags & kFlagDax) != 0 ? XflagDax::set : XflagDax::clear;
+}
+
+Result<void> ExtentInode::set_xflag_dax(XflagDax flag) {
+  const std::uint8_t flags = flag == XflagDax::set ? kFlagDax : 0;
+  const SharedLock thawed(file_system_.freeze_lock());
+  const MutexLock guard(file_system_.allocation_lock());
+  DAXSIM_TRY_VOID(file_system_.begin_change_locked());
+  if (file_.flags == flags) {
+    return {};
+  }
+  DAXSIM_TRY_VOID(file_system_.journal().change({.type = RecordType::flags, .ino = file_.ino, .flags = flags}));
+  if (file_system_.options().dax == DaxOption::inode) {
+    dont_cache_.store(true, std::memory_order_release);
+  }
+  return {};
 }
 
 Result<void> ExtentInode::change(std::span<const Record> records) noexcept {

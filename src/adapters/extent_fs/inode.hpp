@@ -6,6 +6,7 @@
 // by then (tiers.cpp).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -32,7 +33,9 @@ Result<void> as_io_error(Result<void> result) noexcept;
 
 class ExtentInode final : public Inode {
  public:
-  ExtentInode(FileSystem& file_system, File& file, std::uint64_t size) noexcept;
+  // `dax`: S_DAX.
+  enum class Dax : std::uint8_t { no, yes };
+  ExtentInode(FileSystem& file_system, File& file, std::uint64_t size, Dax dax) noexcept;
   ~ExtentInode() override;
 
   Result<FileExtent> direct_access(PageRange pages, Access access) noexcept override;
@@ -45,6 +48,9 @@ class ExtentInode final : public Inode {
   // Where the addresses begin that the file may have; a file on several devices has no better answer.
   [[nodiscard]] Attachment* bdev() const noexcept override;
   [[nodiscard]] bool is_synchronous() const noexcept override;
+  [[nodiscard]] bool is_dax() const noexcept override { return dax_ == Dax::yes; }
+  Result<XflagDax> xflag_dax() override;
+  Result<void> set_xflag_dax(XflagDax flag) override;
   Result<void> fsync_range(ByteRange bytes, Datasync datasync) noexcept override;
   Result<std::uint64_t> read(std::uint64_t offset, std::span<std::byte> to) override;
   Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) override;
@@ -56,6 +62,11 @@ class ExtentInode final : public Inode {
   // Errors: Errno::einval (it has blocks of another), Errno::eio, Errno::eshutdown.
   Result<void> set_group(std::uint32_t group);
   [[nodiscard]] FileSystem& file_system() const noexcept { return file_system_; }
+
+  // I_DONTCACHE: whoever finds that nobody uses it may evict it. The file system says that it does so, or that it was kept
+  // from it, so that the end of this object is not taken for the end of the file. Context: the name space's lock held.
+  [[nodiscard]] bool may_be_evicted() const noexcept { return dont_cache_.load(std::memory_order_acquire); }
+  void set_evicted(bool evicted) noexcept { is_evicted_ = evicted; }
 
   // Writes back what is dirty in the range when called, whoever serves it; no fence.
   // Errors: those of dax::writeback_range and of FilePages::writeback_range.
@@ -185,6 +196,9 @@ class ExtentInode final : public Inode {
 
   FileSystem& file_system_;
   File& file_;
+  const Dax dax_;
+  std::atomic<bool> dont_cache_{false};
+  bool is_evicted_ = false;
   std::optional<pagecache::FilePages> cached_;  // where the file system has a page cache
 };
 

@@ -102,6 +102,7 @@ Result<void> put_file(BodyWriter& body, const File& file) noexcept {
   record.extents = file.extents.count();
   record.ino = file.ino;
   record.name_length = file.name_length;
+  record.flags = file.flags;
   record.group = static_cast<std::uint16_t>(file.group);
   DAXSIM_TRY_VOID(body.put(bytes_of(record)));
   static constexpr std::array<std::byte, 8> kPadding{};
@@ -122,9 +123,6 @@ Result<void> put_file(BodyWriter& body, const File& file) noexcept {
 Result<void> get_file(BodyReader& body, Metadata& metadata) noexcept {
   FileRecord file;
   DAXSIM_TRY_VOID(body.get(bytes_of(file)));
-  if (file.name_length > kMaxName) {
-    return Errno::euclean;
-  }
   std::array<char, kMaxName + 1> name;
   const std::size_t padded = round_up(file.name_length, 8);
   DAXSIM_TRY_VOID(body.get(std::as_writable_bytes(std::span(name)).first(padded)));
@@ -133,6 +131,8 @@ Result<void> get_file(BodyReader& body, Metadata& metadata) noexcept {
   change = {.type = RecordType::size, .ino = file.ino, .bytes = file.size};
   DAXSIM_TRY_VOID(metadata.apply(change));
   change = {.type = RecordType::group, .ino = file.ino, .group = file.group};
+  DAXSIM_TRY_VOID(metadata.apply(change));
+  change = {.type = RecordType::flags, .ino = file.ino, .flags = file.flags};
   DAXSIM_TRY_VOID(metadata.apply(change));
   for (std::uint64_t left = file.extents; left != 0; --left) {
     ExtentRecord extent;
@@ -341,6 +341,7 @@ Result<void> Journal::load_slot(std::uint64_t slot) {
   DAXSIM_TRY(const CheckpointHeader header, read_header(device_, geometry_, slot));
   number_ = header.number;
   committed_ = header.sequence;
+  DAXSIM_TRY_VOID(metadata_->apply({.type = RecordType::flags, .ino = 0, .flags = header.directory_flags}));
   DAXSIM_TRY_VOID(load_files(header, slot));
   return replay_log(slot);
 }
@@ -475,6 +476,7 @@ Result<void> Journal::checkpoint() noexcept {
   header.body_bytes = body.total();
   header.files = metadata_->files();
   header.body_crc = body.crc();
+  header.directory_flags = metadata_->directory_flags();
   header.crc = crc_of(header);
   DAXSIM_TRY_VOID(device_.write(offset, bytes_of(header)));
   // The checkpoint, and the blocks it refers to, before its name; its name before anything that relies on it.

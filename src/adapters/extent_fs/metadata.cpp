@@ -247,9 +247,21 @@ Result<void> Metadata::set_group(File& file, std::uint64_t group) noexcept {
   return {};
 }
 
+Result<void> Metadata::set_flags(const Record& record) noexcept {
+  File* const file = find(record.ino);
+  if (record.flags > kFlagDax || (record.ino != 0 && file == nullptr)) {
+    return Errno::euclean;
+  }
+  (file == nullptr ? directory_flags_ : file->flags) = static_cast<std::uint8_t>(record.flags);
+  return {};
+}
+
 Result<void> Metadata::apply(const Record& record) noexcept {
   if (record.type == RecordType::create) {
     return create_file(record);
+  }
+  if (record.type == RecordType::flags) {
+    return set_flags(record);
   }
   File* const file = find(record.ino);
   if (file == nullptr) {
@@ -259,6 +271,7 @@ Result<void> Metadata::apply(const Record& record) noexcept {
   const PageRange pages = record.pages;
   switch (record.type) {
     case RecordType::create:
+    case RecordType::flags:
       return Errno::euclean;
 
     case RecordType::unlink:

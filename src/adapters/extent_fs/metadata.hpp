@@ -43,6 +43,7 @@ struct File : boost::intrusive::set_base_hook<> {
   char name_bytes[kMaxName] = {};
   std::uint64_t size = 0;
   std::atomic<std::uint32_t> group{0};  // may be read without the lock
+  std::uint8_t flags = 0;               // kFlagDax
   std::uint64_t changed_in = 0;         // sequence of the commit that has, or will have, its last change
   ExtentTree extents;
 };
@@ -63,6 +64,8 @@ class Metadata {
   // The first file with this number or a greater one, or null: walks all files, nameless ones too.
   [[nodiscard]] File* from(std::uint64_t ino) noexcept;
   [[nodiscard]] std::uint32_t files() const noexcept { return files_; }
+  // Of the directory.
+  [[nodiscard]] std::uint8_t directory_flags() const noexcept { return directory_flags_; }
   // Lowest free number. Errors: Errno::enospc.
   [[nodiscard]] Result<std::uint32_t> free_ino() const noexcept;
   // The free space of each chunk, by number; it counts pages from the beginning of the chunk.
@@ -91,6 +94,7 @@ class Metadata {
   Metadata(Arena& arena, const ChunkMap& chunks, std::uint32_t files, Reflink reflink, std::vector<Space> spaces);
   Result<void> create_file(const Record& record) noexcept;
   Result<void> release(File& file) noexcept;
+  Result<void> set_flags(const Record& record) noexcept;
   Result<void> map(File& file, const Record& record) noexcept;
   Result<void> move(File& file, const Record& record) noexcept;
   Result<void> set_group(File& file, std::uint64_t group) noexcept;
@@ -119,6 +123,7 @@ class Metadata {
   std::uint64_t shared_pages_ = 0;  // owners beside the first, of all addresses
   std::vector<File*> by_ino_;       // as long as the largest number, from mount on
   Directory directory_;
+  std::uint8_t directory_flags_ = 0;
   std::uint32_t files_ = 0;
   std::uint32_t lowest_free_ = 1;  // no lower number is free
 };

@@ -14,6 +14,7 @@ void encode(const Record& record, std::span<std::byte> to) noexcept {
   raw.ino = record.ino;
   raw.a = record.type == RecordType::size    ? record.bytes
           : record.type == RecordType::group ? record.group
+          : record.type == RecordType::flags ? record.flags
                                              : record.pages.first.value;
   raw.b = record.pages.pages;
   raw.c = record.physical;
@@ -30,7 +31,7 @@ Result<Record> decode(std::span<const std::byte>& from) noexcept {
   std::memcpy(&raw, from.data(), sizeof(raw));
   const std::size_t padded = round_up(raw.name_length, 8);
   if (raw.type < static_cast<std::uint8_t>(RecordType::create) ||
-      raw.type > static_cast<std::uint8_t>(RecordType::share) ||
+      raw.type > static_cast<std::uint8_t>(RecordType::flags) ||
       raw.state > static_cast<std::uint8_t>(BlockState::unwritten) || from.size() - sizeof(raw) < padded) {
     return Errno::euclean;
   }
@@ -43,6 +44,8 @@ Result<Record> decode(std::span<const std::byte>& from) noexcept {
     record.bytes = raw.a;
   } else if (record.type == RecordType::group) {
     record.group = raw.a;
+  } else if (record.type == RecordType::flags) {
+    record.flags = raw.a;
   } else {
     record.pages = {{raw.a}, raw.b};
   }

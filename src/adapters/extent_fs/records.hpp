@@ -31,6 +31,7 @@ enum class RecordType : std::uint8_t {
   group = 11,       // ino, group: where the extents to come are; with extents only if they may be there too
   move = 12,        // ino, pages, all of one extent, physical: what they hold has moved there
   share = 13,       // ino, pages, physical: they have these blocks, which others have too; what they had is free
+  flags = 14,       // ino, or 0 for the directory; flags: all of them
 };
 
 struct Record {
@@ -42,6 +43,7 @@ struct Record {
   PageRange pages{};
   std::uint64_t physical = 0;
   std::uint64_t group = 0;
+  std::uint64_t flags = 0;
 };
 
 // Bytes in the log, a multiple of 8.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One file, served by two: dax serves what is on direct devices, and holes; the page cache serves the rest. Both look at
+// One file, served by two: dax serves what is on direct devices, and holes; the page cache serves the rest, and all of a
+// file that is not S_DAX. Both look at
 // the answer of direct_access under invalidate_lock, and refuse what is not theirs; whoever was wrong looks again.
 //
 // A page changes hands when
@@ -14,7 +15,7 @@ DAXSIM_BEGIN
 namespace extent_fs {
 
 bool ExtentInode::is_direct(const FileExtent& here) const noexcept {
-  return !cached_ || here.device == nullptr || here.device->is_direct();
+  return is_dax() && (!cached_ || here.device == nullptr || here.device->is_direct());
 }
 
 bool ExtentInode::changes_hands_locked(const FileExtent& here) noexcept {
@@ -154,7 +155,13 @@ Result<void> ExtentInode::write_back(ByteRange bytes) noexcept {
     return flushed;
   }
   const Result<void> written = cached_->writeback_range(bytes);
-  return flushed.ok() ? written : flushed;
+  // The page cache knows of one copy only.
+  const std::uint64_t end = byte_of(Pgoff{end_of_blocks()});
+  const Result<void> copied =
+      bytes.offset < end ? copy_to_second({bytes.offset, std::min(bytes.length, end - bytes.offset)}) : Result<void>();
+  DAXSIM_TRY_VOID(flushed);
+  DAXSIM_TRY_VOID(written);
+  return copied;
 }
 
 }  // namespace extent_fs

@@ -17,8 +17,9 @@ Result<void> LinearFs::mkfs(Attachment& device, const Options& options) {
   return extent_fs::FileSystem::make(std::array{&device}, kKind, {.files = options.files});
 }
 
-Result<std::shared_ptr<SuperBlock>> LinearFs::mount(const dax::Context& context, Attachment& device) {
-  return extent_fs::FileSystem::mount(context, std::array{&device}, kKind);
+Result<std::shared_ptr<SuperBlock>> LinearFs::mount(const dax::Context& context, Attachment& device,
+                                                    const MountOptions& options) {
+  return extent_fs::FileSystem::mount(context, std::array{&device}, kKind, options);
 }
 
 DAXSIM_END

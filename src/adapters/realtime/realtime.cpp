@@ -22,10 +22,11 @@ Result<void> RealtimeFs::mkfs(Attachment& data, Attachment& realtime, const Opti
 }
 
 Result<std::shared_ptr<SuperBlock>> RealtimeFs::mount(const dax::Context& context, Attachment& data,
-                                                      Attachment& realtime, WhenRemoved when_removed) {
+                                                      Attachment& realtime, const MountOptions& options,
+                                                      WhenRemoved when_removed) {
   extent_fs::Kind kind = kKind;
   kind.when_removed = when_removed;
-  return extent_fs::FileSystem::mount(context, std::array{&data, &realtime}, kind);
+  return extent_fs::FileSystem::mount(context, std::array{&data, &realtime}, kind, options);
 }
 
 Result<void> RealtimeFs::set_realtime(Inode& inode, Realtime realtime) {

@@ -37,12 +37,12 @@ Result<void> TieredFs::mkfs(Attachment& direct, Attachment& block, const Options
   return extent_fs::FileSystem::make(std::array{&direct, &block}, kKind, {.files = options.files});
 }
 
-Result<std::shared_ptr<SuperBlock>> TieredFs::mount(const dax::Context& context, Attachment& direct,
-                                                    Attachment& block) {
+Result<std::shared_ptr<SuperBlock>> TieredFs::mount(const dax::Context& context, Attachment& direct, Attachment& block,
+                                                    const MountOptions& options) {
   if (block.is_direct()) {
     return Errno::einval;
   }
-  return extent_fs::FileSystem::mount(context, std::array{&direct, &block}, kKind);
+  return extent_fs::FileSystem::mount(context, std::array{&direct, &block}, kKind, options);
 }
 
 Result<void> TieredFs::set_foreground_target(Inode& inode, Tier tier) {

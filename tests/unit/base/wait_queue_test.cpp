@@ -35,6 +35,35 @@ TEST(WaitQueue, NextWakesTheFirstExclusiveWaiter) {
   EXPECT_TRUE(second.woken());
 }
 
+// Observers see who sleeps and who was woken and is not gone yet, at their key only.
+TEST(WaitQueue, WaitersAreSeen) {
+  const auto seen = [](std::uint64_t index) {
+    const WaitersSeen waiters = waiters_for(key(index));
+    return std::pair(waiters.asleep, waiters.woken);
+  };
+  Waiter other(key(5), kExclusive);
+  other.enqueue();
+  {
+    Waiter first(key(3), kExclusive);
+    Waiter second(key(3), kExclusive);
+    first.enqueue();
+    second.enqueue();
+    EXPECT_EQ(seen(3), std::pair(2U, 0U));
+    EXPECT_EQ(next_asleep(&an_object, 0), 3U);
+    EXPECT_EQ(next_asleep(&an_object, 4), 5U);
+
+    wake_waiters(key(3), Wake::next);
+    EXPECT_EQ(seen(3), std::pair(1U, 1U));
+    wake_waiters(key(3), Wake::next);
+    EXPECT_EQ(seen(3), std::pair(0U, 2U));
+    EXPECT_EQ(next_asleep(&an_object, 0), 5U);
+  }
+  EXPECT_EQ(seen(3), std::pair(0U, 0U));
+  EXPECT_EQ(seen(5), std::pair(1U, 0U));
+  EXPECT_EQ(next_asleep(&an_object, 6), std::nullopt);
+  EXPECT_EQ(next_asleep(&other, 0), std::nullopt);
+}
+
 // Wake::all leaves nobody asleep: what they waited for is gone (B5).
 TEST(WaitQueue, AllWakesEverybody) {
   Waiter first(key(1), kExclusive);

@@ -48,6 +48,19 @@ TEST(OpenFile, DeadFileSystem) {
   }
 }
 
+// statx(2) says that a file is direct. FS_XFLAG_DAX is not every file system's.
+TEST(OpenFile, NotEveryFileSystemHasAFlag) {
+  World world;
+  const OpenFile file = open(world, OpenMode::read_only);
+  EXPECT_EQ(file.statx().attributes, kStatxAttrDax);
+  EXPECT_EQ(file.statx().size, world.file->size());
+  EXPECT_EQ(file.statx().ino, world.file->number());
+  EXPECT_ERRNO(world.file->xflag_dax(), Errno::eopnotsupp);
+  EXPECT_ERRNO(world.file->set_xflag_dax(XflagDax::set), Errno::eopnotsupp);
+  EXPECT_ERRNO(world.super_block->xflag_dax(), Errno::eopnotsupp);
+  EXPECT_ERRNO(world.super_block->set_xflag_dax(XflagDax::set), Errno::eopnotsupp);
+}
+
 // What a handle writes it reads back.
 TEST(OpenFile, WritesAndReads) {
   World world;

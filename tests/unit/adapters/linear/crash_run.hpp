@@ -126,11 +126,13 @@ inline std::vector<Operation> varied_program() {
       {.kind = Kind::sync},
       {.kind = Kind::allocate, .file = 2, .offset = 0, .length = 4 * kPageSize},
       {.kind = Kind::write, .file = 2, .offset = kPageSize, .length = kPageSize},
+      {.kind = Kind::toggle_dax, .file = 2},
       {.kind = Kind::insert, .file = 2, .offset = kPageSize, .length = 2 * kPageSize},
       {.kind = Kind::fsync, .file = 2},
       {.kind = Kind::collapse, .file = 2, .offset = 0, .length = 3 * kPageSize},
       {.kind = Kind::write, .file = 2, .offset = 0, .length = kPageSize},
       {.kind = Kind::zero, .file = 2, .offset = 10, .length = 2 * kPageSize},
+      {.kind = Kind::toggle_dax, .file = 2},
       {.kind = Kind::rename, .file = 2, .other = 0},
       {.kind = Kind::fsync, .file = 0},
       {.kind = Kind::store_sync, .file = 0, .offset = kPageSize + 200},
@@ -186,7 +188,8 @@ inline rc::Gen<Operation> any_operation() {
                                                 {2, Kind::rename},
                                                 {2, Kind::unlink},
                                                 {3, Kind::fsync},
-                                                {1, Kind::sync}});
+                                                {1, Kind::sync},
+                                                {2, Kind::toggle_dax}});
   // Most ranges begin or end in the middle of a page; collapse, insert and reflink want whole ones.
   return gen::exec([kind] {
     Operation op;

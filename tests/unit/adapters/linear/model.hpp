@@ -4,7 +4,8 @@
 // Operations are numbered 1, 2, 3, ... The model keeps the directory after each of them, and each version that a page
 // ever had. The log is ordered, so a cut leaves the metadata as it was after some operation j. Data is stored in place:
 // each byte of a page is what it was after j, or what a later operation stored there. Only a write may be seen half
-// done: its pages come one by one, its size at the end. What was stored through a mapping is certain after a sync only.
+// done: its pages come one by one, its size at the end. What was stored through a mapping is certain after a sync only, and
+// so is all that went through the page cache.
 #pragma once
 
 #include <algorithm>
@@ -40,6 +41,7 @@ struct Operation {
     unlink,
     fsync,
     sync,
+    toggle_dax,
   };
   Kind kind{};
   unsigned file = 0;
@@ -50,9 +52,23 @@ struct Operation {
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Operation& op) {
-  static constexpr std::array kNames{"create", "write",    "store",  "store_sync", "truncate", "punch",
-                                     "zero",   "collapse", "insert", "allocate",   "unshare",  "reflink",
-                                     "rename", "unlink",   "fsync",  "sync"};
+  static constexpr std::array kNames{"create",
+                                     "write",
+                                     "store",
+                                     "store_sync",
+                                     "truncate",
+                                     "punch",
+                                     "zero",
+                                     "collapse",
+                                     "insert",
+                                     "allocate",
+                                     "unshare",
+                                     "reflink",
+                                     "rename",
+                                     "unlink",
+                                     "fsync",
+                                     "sync",
+                                     "toggle FS_XFLAG_DAX of"};
   return out << kNames[static_cast<unsigned>(op.kind)] << " file " << op.file << " other " << op.other << " offset "
              << op.offset << " length " << op.length << " to " << op.to << '\n';
 }
@@ -254,7 +270,8 @@ class Model {
                    Expect expect) {
     OpenFile& open = *handle;
     world.before_operation(open);
-    way_of_writes_ = world.writes_through() ? Way::flushed : Way::mapped;
+    const bool is_dax = open.inode().is_dax();
+    way_of_writes_ = is_dax && world.writes_through() ? Way::flushed : Way::mapped;
     const ByteRange bytes{op.offset, op.length};
     const std::uint64_t first_page = pages_for(bytes.offset);
     const std::uint64_t end_page = bytes.end() >> kPageShift;
@@ -279,7 +296,7 @@ class Model {
         if (piece.end() > file.size) {
           return;
         }
-        const MapSync sync = op.kind == Kind::store_sync && world.has_map_sync() ? MapSync::yes : MapSync::no;
+        const MapSync sync = op.kind == Kind::store_sync && is_dax && world.has_map_sync() ? MapSync::yes : MapSync::no;
         const bool was_hole = !file.pages.contains(piece.offset >> kPageShift);
         const char value = static_cast<char>('A' + now() % 57);
         Process process(world.system, 1);
@@ -348,6 +365,11 @@ class Model {
         synced_[now()] = file.changed;
         durable_[file.id].push_back(now());
         return;
+      case Kind::toggle_dax: {
+        const bool was_set = must(open.inode().xflag_dax()) == XflagDax::set;
+        expect(open.inode().set_xflag_dax(was_set ? XflagDax::clear : XflagDax::set), {});
+        return;
+      }
       default:
         return;
     }
