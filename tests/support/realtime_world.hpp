@@ -62,7 +62,7 @@ class RealtimeWorld : public LinearWorld {
 };
 
 // All files are on the realtime device, and may share blocks.
-class ReflinkWorld final : public RealtimeWorld {
+class ReflinkWorld : public RealtimeWorld {
  public:
   using RealtimeWorld::RealtimeWorld;
 

@@ -126,7 +126,13 @@ Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) no
       answer.written_elsewhere = false;  // nothing is there yet
     }
   }
-  return is_direct(answer) ? dax::generic_direct_access(answer) : as_cached(answer);
+  if (is_direct(answer)) {
+    return dax::generic_direct_access(answer);
+  }
+  if (access == Access::write && answer.shared) {
+    DAXSIM_TRY(answer, copy_for_cache(answer));
+  }
+  return as_cached(answer);
 }
 
 Result<FileExtent> ExtentInode::find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept {
@@ -380,7 +386,8 @@ Result<void> ExtentInode::change_layout(Fallocate mode, ByteRange bytes) {
     case Fallocate::insert_range:
       return insert(bytes);
     case Fallocate::unshare_range:
-      return dax::unshare_range(file_system_.context(), *this, pages_of(bytes));
+      return is_dax() ? dax::unshare_range(file_system_.context(), *this, pages_of(bytes))
+                      : unshare_cached(pages_of(bytes));
     default:
       return Errno::eopnotsupp;
   }

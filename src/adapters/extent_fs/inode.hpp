@@ -165,6 +165,11 @@ class ExtentInode final : public Inode {
   Result<void> clone_alone(const Clone& clone) DAXSIM_REQUIRES(i_rwsem());
   Result<void> clone_from_other(const Clone& clone) DAXSIM_REQUIRES(i_rwsem());
   Result<void> share_blocks(const Clone& clone) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+  // The first page of shared blocks, which the page cache is to write, with a block of its own. Errors: as begin_copy, and
+  // those of end_copy. Context: as begin_copy; the lock of the cached page counts as the entry's.
+  Result<FileExtent> copy_for_cache(const FileExtent& shared) noexcept;
+  // dax::unshare_range of a file that goes through the page cache.
+  Result<void> unshare_cached(PageRange pages) noexcept DAXSIM_REQUIRES(mapping().invalidate_lock());
   // Shared blocks in `pages` become holes. Errors: Errno::eio, Errno::eshutdown, Errno::enomem.
   Result<void> leave_shared_blocks(PageRange pages) noexcept DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
 

@@ -60,6 +60,34 @@ Result<void> ExtentInode::end_copy(const FileExtent& copy, Copied copied) noexce
   return move_blocks_locked(copy.pages, run.first.value);
 }
 
+Result<FileExtent> ExtentInode::copy_for_cache(const FileExtent& shared) noexcept {
+  DAXSIM_TRY(const FileExtent copy, begin_copy({shared.pages.first, 1}));
+  std::array<std::byte, kPageSize> page;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
+  Result<void> copied = shared.device->read(byte_of(shared.device_page), page);
+  if (copied.ok()) {
+    copied = copy.device->write(byte_of(copy.device_page), page);
+  }
+  const Result<void> ended = end_copy(copy, copied.ok() ? Copied::yes : Copied::no);
+  DAXSIM_TRY_VOID(copied);
+  DAXSIM_TRY_VOID(ended);
+  return copy;
+}
+
+Result<void> ExtentInode::unshare_cached(PageRange pages) noexcept {
+  for (Pgoff page = pages.first; page < pages.end();) {
+    FileExtent here;
+    {
+      const MutexLock guard(file_system_.allocation_lock());
+      here = look_up_locked(page, pages.end() - page);
+    }
+    if (here.shared) {
+      DAXSIM_TRY_VOID(copy_for_cache(here));
+    }
+    page = here.shared ? page + 1 : here.pages.end();
+  }
+  return {};
+}
+
 Result<void> ExtentInode::leave_shared_blocks(PageRange pages) noexcept {
   for (Pgoff page = pages.first; page < pages.end();) {
     FileExtent here;
@@ -147,9 +175,8 @@ Result<void> ExtentInode::clone_from_other(const Clone& clone) {
 }
 
 Result<void> ExtentInode::share_blocks(const Clone& clone) {
-  const dax::Context& context = file_system_.context();
-  DAXSIM_TRY_VOID(dax::writeback_range(context, clone.source.mapping(), bytes_of(clone.from)));
-  DAXSIM_TRY_VOID(dax::truncate_pages(context, *this, clone.to, EvenCows::no));
+  DAXSIM_TRY_VOID(clone.source.write_back(bytes_of(clone.from)));
+  DAXSIM_TRY_VOID(forget_pages(clone.to, EvenCows::no));
   {
     const MutexLock guard(file_system_.allocation_lock());
     Journal& journal = file_system_.journal();

@@ -429,5 +429,45 @@ TEST(DaxFlagCrash, EveryPointOfAWorkloadOfFilesThatChange) { cut_varied_program_
 RC_GTEST_PROP(DaxFlagCrash, RandomProgramsOfCachedFiles, ()) { cut_random_programs<NeverWorld>(); }
 RC_GTEST_PROP(DaxFlagCrash, RandomProgramsOfFilesThatChange, ()) { cut_random_programs<InodeWorld>(); }
 
+// Files that share blocks, some direct and some not: a dirty page of the page cache goes to a block of its file's own.
+class SharingWorld final : public ReflinkWorld {
+ public:
+  using ReflinkWorld::ReflinkWorld;
+  Result<void> try_mount() override {
+    return adopt(RealtimeFs::mount(context, *device, *realtime, {.dax = DaxOption::inode}));
+  }
+  Result<std::shared_ptr<Inode>> try_create(std::string_view name) override {
+    {
+      DAXSIM_TRY(const std::shared_ptr<Inode> inode, ReflinkWorld::try_create(name));
+      DAXSIM_TRY_VOID(inode->set_xflag_dax(name.back() % 2 != 0 ? XflagDax::set : XflagDax::clear));
+    }
+    return fs->open(name);
+  }
+};
+
+TEST(DaxFlagCrash, EveryPointOfAWorkloadOfFilesThatShareBlocks) { cut_varied_program_everywhere<SharingWorld>(); }
+RC_GTEST_PROP(DaxFlagCrash, RandomProgramsOfFilesThatShareBlocks, ()) { cut_random_programs<SharingWorld>(); }
+
+// A clone sees what its source had, and nothing that is stored to the source afterwards, through a page that was writable
+// before; and the other way round.
+TEST(DaxFlag, CachedFilesShareBlocks) {
+  const auto world = made<SharingWorld>();
+  const auto source = world->create("b");
+  const auto clone = world->create("d");
+  must(source->truncate(2 * kPage));
+  Area area(*world, source);
+  area.store(0, 's');
+  area.store(kPage, 's');
+  must(clone->reflink(*source, {0, 0}, 0));
+  area.store(0, '!');
+  must(clone->pwrite(kPage, bytes("?")));
+  must(world->fs->sync());
+  world->remount();
+  EXPECT_EQ(world->content("b")[0], '!');
+  EXPECT_EQ(world->content("b")[kPage], 's');
+  EXPECT_EQ(world->content("d")[0], 's');
+  EXPECT_EQ(world->content("d")[kPage], '?');
+}
+
 }  // namespace
 }  // namespace daxsim::test
