@@ -12,8 +12,8 @@
 // sync has written back. fsync fences both devices. MAP_SYNC is refused. The end of either device is the end of the file
 // system. SuperBlock::space counts both devices.
 //
-// The page cache has 16 MiB and writes back in fsync, msync, sync and promotion only: a program that dirties more between
-// two of them is out of memory. Threads: any, after mount() has returned.
+// The page cache has room for the whole block device, but 16 MiB at most, and writes back in fsync, msync, sync and
+// promotion only: a program that dirties more between two of them is out of memory. Threads: any, after mount() has returned.
 #pragma once
 
 #include <cstdint>

@@ -91,8 +91,13 @@ Result<void> FileSystem::load() {
   const MutexLock guard(allocation_lock_);
   DAXSIM_TRY(journal_, Journal::load(volumes_, kind_, context_.system.arena));
   chunks_ = &journal_->chunks();
-  if (!std::ranges::all_of(volumes_, &Attachment::is_direct)) {
-    DAXSIM_TRY(page_pool_, pagecache::Pool::create(system(), kPoolPages));
+  std::uint64_t not_direct = 0;
+  for (const Attachment* const volume : volumes_) {
+    not_direct += volume->is_direct() ? 0 : volume->pages();
+  }
+  if (not_direct != 0) {
+    // No more pages than blocks are ever cached.
+    DAXSIM_TRY(page_pool_, pagecache::Pool::create(system(), std::min(not_direct, kMostPoolPages)));
   }
   DAXSIM_TRY_VOID(journal_->release_orphans());
   // Whatever a crash left behind the end of the log is out of the way now, and both slots are good again.
