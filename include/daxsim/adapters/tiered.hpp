@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// TieredFs: a file system on a direct device and an ordinary block device, where a file may have blocks on both: what
-// Matthew Wilcox's interface of 2015 is to allow (F11). Names, log and all other metadata are on the direct device. Format:
-// docs/tiered-format.md.
+// TieredFs: a file system on a direct device and an ordinary block device, where a file may have blocks on both, by extent
+// (F12: the file system answers for each range, also "not direct"). Names, log and all other metadata are on the direct
+// device. Format: docs/tiered-format.md.
 //
-// Pages with blocks on the direct device are mapped directly (DAX), the others through the page cache, in one mapping. Holes
-// are served directly until they get blocks. New blocks come from the file's foreground target, and from the other tier when
-// that is full. SuperBlock::bdev and Inode::bdev name the direct device, and a design that asks for one is right:
+// Pages with blocks on the direct device are mapped directly (DAX), the others through the page cache, in one mapping.
+// Holes are served directly until they get blocks. New blocks come from the file's foreground target, and from the other
+// tier when that is full. SuperBlock::bdev and Inode::bdev name the direct device, and a design that asks for one is right:
 // the index knows of no other.
 //
-// A power cut leaves what LinearFs promises; fsync writes back both parts and fences both devices. MAP_SYNC is refused. The
-// end of either device is the end of the file system. SuperBlock::space counts both devices.
+// A power cut leaves what LinearFs promises; of what write(2) or a mapping has put into the page cache, what fsync, msync or
+// sync has written back. fsync fences both devices. MAP_SYNC is refused. The end of either device is the end of the file
+// system. SuperBlock::space counts both devices.
 //
-// The page cache has 16 MiB and writes back in fsync, msync and sync only: a program that dirties more between two of them
-// is out of memory. Threads: any, after mount() has returned.
+// The page cache has room for the whole block device, but 16 MiB at most, and writes back in fsync, msync, sync and
+// promotion only: a program that dirties more between two of them is out of memory. Threads: any, after mount() has returned.
 #pragma once
 
 #include <cstdint>

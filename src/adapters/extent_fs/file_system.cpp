@@ -93,8 +93,13 @@ Result<void> FileSystem::load() {
   const MutexLock guard(allocation_lock_);
   DAXSIM_TRY(journal_, Journal::load(volumes_, kind_, context_.system.arena));
   chunks_ = &journal_->chunks();
-  if (options_.dax != DaxOption::always || !std::ranges::all_of(volumes_, &Attachment::is_direct)) {
-    DAXSIM_TRY(page_pool_, pagecache::Pool::create(system(), kPoolPages));
+  std::uint64_t cacheable = 0;
+  for (const Attachment* const volume : volumes_) {
+    cacheable += volume->is_direct() && options_.dax == DaxOption::always ? 0 : volume->pages();
+  }
+  if (cacheable != 0) {
+    // No more pages than blocks are ever cached.
+    DAXSIM_TRY(page_pool_, pagecache::Pool::create(system(), std::min(cacheable, kMostPoolPages)));
   }
   reflink_ = journal_->reflink();
   DAXSIM_TRY_VOID(journal_->release_orphans());

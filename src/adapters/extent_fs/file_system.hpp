@@ -35,7 +35,7 @@ namespace extent_fs {
 class ExtentInode;
 
 // Of a page cache: 16 MiB.
-inline constexpr std::uint64_t kPoolPages = 4096;
+inline constexpr std::uint64_t kMostPoolPages = 4096;
 
 struct ScrubReport {
   std::uint64_t pages = 0;     // compared

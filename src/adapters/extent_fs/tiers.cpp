@@ -87,7 +87,13 @@ Result<void> ExtentInode::zero_pieces(ByteRange bytes) {
   while (bytes.length != 0) {
     const Piece piece = piece_at(bytes, Access::read);
     const ByteRange here{bytes.offset, piece.length};
-    DAXSIM_TRY_VOID(piece.direct ? dax::zero_range(file_system_.context(), *this, here) : cached_->zero_range(here));
+    if (piece.direct) {
+      DAXSIM_TRY_VOID(dax::zero_range(file_system_.context(), *this, here));
+    } else {
+      DAXSIM_TRY_VOID(cached_->zero_range(here));
+      // Before a size that shows the zeros can be durable.
+      DAXSIM_TRY_VOID(cached_->writeback_range(here));
+    }
     bytes = {bytes.offset + here.length, bytes.length - here.length};
   }
   return {};
@@ -126,7 +132,7 @@ Result<void> ExtentInode::fill_holes(PageRange pages) noexcept {
       const Pgoff first = pmd_start(here.pages.first);
       const Pgoff end = pmd_start(here.pages.end() + (kPagesPerPmd - 1));
       const PageRange shown = PageRange{first, end - first}.clip(here.extent);
-      DAXSIM_TRY_VOID(dax::truncate_pages(file_system_.context(), *this, shown, EvenCows::no));
+      static_cast<void>(dax::invalidate_pages(file_system_.context(), *this, shown).ok());  // a hole has no dirty entry
       const MutexLock guard(file_system_.allocation_lock());
       DAXSIM_TRY(done, map_unwritten_locked(here.pages));
     }

@@ -236,7 +236,7 @@ class Model {
     for (std::uint64_t at = bytes.offset; at < bytes.end();) {
       const std::uint64_t end = std::min(bytes.end(), round_up(at + 1, kPageSize));
       if (file.pages.contains(at >> kPageShift)) {
-        fill(file, {at, end - at}, '\0');
+        fill(file, {at, end - at}, '\0', Way::flushed);
       }
       at = end;
     }
