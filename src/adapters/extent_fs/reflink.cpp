@@ -149,6 +149,8 @@ Result<void> ExtentInode::clone_from_other(const Clone& clone) {
 Result<void> ExtentInode::share_blocks(const Clone& clone) {
   const dax::Context& context = file_system_.context();
   DAXSIM_TRY_VOID(dax::writeback_range(context, clone.source.mapping(), bytes_of(clone.from)));
+  // Forgotten as well: a MAP_SYNC fault that has committed would else find its entry, and let the page be stored to.
+  DAXSIM_TRY_VOID(dax::truncate_pages(context, clone.source, clone.from, EvenCows::no));
   DAXSIM_TRY_VOID(dax::truncate_pages(context, *this, clone.to, EvenCows::no));
   {
     const MutexLock guard(file_system_.allocation_lock());
