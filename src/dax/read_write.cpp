@@ -102,8 +102,8 @@ void invalidate_holes(const Context& context, Inode& inode, PageRange pages) {
 
 bool is_written_elsewhere(const FileExtent& extent) noexcept { return extent.shared || extent.written_elsewhere; }
 
-// Where to write, allocated, or blocks that must not be written to. What was mapped as a hole is taken away only after there is a block: a fault in between
-// would bring the hole back (B10).
+// Where to write, allocated, or blocks that must not be written to. What was mapped as a hole is taken away only after
+// there is a block: a fault in between would bring the hole back (B10).
 Result<Run> allocate_run(const Context& context, Inode& inode, std::uint64_t offset, std::uint64_t length) {
   const SharedLock thawed(inode.super_block().freeze_lock());
   DAXSIM_TRY_VOID(inode.super_block().check_alive());

@@ -497,16 +497,20 @@ void Detectors::audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>
       report(FindingKind::clean_entry_with_writable_pte, here, inode.number(), pages.first);
     }
     const EventStream::LookingAround quiet;
-    const Result<FileExtent> place = inode.direct_access(pages, Access::read);
-    if (!place.ok() || place->kind != FileExtent::Kind::memory) {
-      continue;
-    }
-    const ByteRange bytes{byte_of(place->device_page), place->pages.pages << kPageShift};
-    const auto differs = [&] { return place->device->view().dirty_lines(bytes) != 0; };
-    // A store marks the entry before it can change a line: lines that differ while the entry stays clean were lost track
-    // of. (Looked at twice: an fsync may have cleaned both in between.)
-    if (differs() && clean_storage(entry_at(mapping, pages.first)) && differs()) {
-      report(FindingKind::lost_store, here, inode.number(), pages.first);
+    for (PageRange rest = pages; !rest.empty();) {
+      const Result<FileExtent> place = inode.direct_access(rest, Access::read);
+      if (!place.ok() || place->kind != FileExtent::Kind::memory) {
+        break;
+      }
+      const ByteRange bytes{byte_of(place->device_page), place->pages.pages << kPageShift};
+      const auto differs = [&] { return place->device->view().dirty_lines(bytes) != 0; };
+      // A store marks the entry before it can change a line: lines that differ while the entry stays clean were lost
+      // track of. (Looked at twice: an fsync may have cleaned both in between.)
+      if (differs() && clean_storage(entry_at(mapping, pages.first)) && differs()) {
+        report(FindingKind::lost_store, here, inode.number(), pages.first);
+        break;
+      }
+      rest = {rest.first + place->pages.pages, rest.pages - place->pages.pages};
     }
   }
 }

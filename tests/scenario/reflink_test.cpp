@@ -129,7 +129,7 @@ TEST(Reflink, AHugeStoreGetsTwoMiBOfItsOwn) {
 }
 
 // Some pages of a huge page that is dirty are shared: a store to one of them, and a store beside them.
-TEST(Reflink, AHugePageMakesWayForAPageOfItsOwn) {
+TEST(Reflink, AStoreToAPageThatWasPartOfAHugeOne) {
   ClonedWorld world(2_MiB);
   must(world.file.fallocate(Fallocate::unshare_range, {0, 2_MiB}));
   world.store(world.at_file, 2);
@@ -366,6 +366,22 @@ TEST(XfsFailure, OfASharedBlockReachesBothFiles) {
   // Of the metadata: the file system is over.
   EXPECT_ERRNO(xfs.world.device.attachment().notify_failure({0, 1}), Errno::euclean);
   EXPECT_ERRNO(clone.fsync(), Errno::eio);
+}
+
+// A MAP_SYNC store has got its block and commits. The block is shared meanwhile: the page must not become writable.
+TEST(Reflink, ASyncFaultFindsItsBlockShared) {
+  ClonedWorld world(1_MiB);
+  const std::uint64_t address = must(world.process.mmap(world.file.open_file(), {.sync = MapSync::yes}));
+  File third = world.make_file("/third");
+  StopAtEvent committing(world.machine.events(),
+                         [](const Event& event) { return event.type == EventType::dax_finish_sync_fault; });
+  BlockedThread storer([&] { world.store(address + 5, 2); });
+  committing.wait_until_stopped();
+  must(third.reflink(world.file, {0, kPageSize}, 0));
+  committing.let_go();
+  storer.join();
+  EXPECT_EQ(ClonedWorld::read(world.file, 5), 2);
+  EXPECT_EQ(ClonedWorld::read(third, 5), 1);
 }
 
 // --- the frame of two files ---
