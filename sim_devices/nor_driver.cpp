@@ -129,6 +129,9 @@ Result<void> NorDriver::finish(Flight& flight) {
   if (!flight.is_going) {
     return {};
   }
+  if (&flight == &erase_) {
+    DAXSIM_TRY_VOID(finish(program_));  // the chip would resume that one
+  }
   if (flight.is_suspended) {
     resume(flight);
   }
@@ -139,10 +142,7 @@ Result<void> NorDriver::finish(Flight& flight) {
   return {};
 }
 
-Result<void> NorDriver::finish() {
-  DAXSIM_TRY_VOID(finish(program_));
-  return finish(erase_);
-}
+Result<void> NorDriver::finish() { return erase_.is_going ? finish(erase_) : finish(program_); }
 
 Result<void> NorDriver::take_result() noexcept {
   const Result<void> program = std::exchange(program_.result, {});
@@ -151,10 +151,10 @@ Result<void> NorDriver::take_result() noexcept {
 }
 
 // Whether what was told to suspend had ended before. Set 0002 does not tell of a program that ended well; to resume it is
-// harmless.
+// harmless, as long as there is no erase below it.
 bool NorDriver::has_ended(const Flight& flight, std::uint16_t status) const noexcept {
   if (is_intel()) {
-    return (status & (intel_status::kEraseSuspended | intel_status::kProgramSuspended)) == 0;
+    return (status & (&flight == &program_ ? intel_status::kProgramSuspended : intel_status::kEraseSuspended)) == 0;
   }
   return (status & amd_status::kFailed) != 0 || (&flight == &erase_ && (status & amd_status::kEraseToggle) == 0);
 }
@@ -182,6 +182,9 @@ void NorDriver::resume(Flight& flight) {
 
 Result<void> NorDriver::suspend(std::chrono::nanoseconds limit) {
   observe();
+  if (!is_intel() && program_.is_going && erase_.is_going) {
+    DAXSIM_TRY_VOID(finish(program_));
+  }
   Flight& flight = program_.is_going ? program_ : erase_;
   if (!flight.is_going || flight.is_suspended) {
     return {};

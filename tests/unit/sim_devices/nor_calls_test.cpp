@@ -203,6 +203,24 @@ TEST(NorCalls, SuspendNeedsAPartThatCan) {
   EXPECT_EQ(flash.mtd->load(0).word, 0xffff) << "it has ended instead";
 }
 
+TEST(NorCalls, AProgramOverASuspendedEraseIsToldFromIt) {
+  // One that ends before it hears the suspend, one that is suspended: in both cases the erase is the other operation.
+  for (const sim::NorPart& part : {small_p30(), small_s29gl(), partitioned()}) {
+    for (const auto left : {part.suspend, part.suspend + 1us}) {
+      Flash flash(part);
+      must(flash.mtd->start_erase(0));
+      const std::vector<std::byte> data(64, std::byte{0x12});
+      must(flash.mtd->start_program(kBig, data));
+      flash.clock.advance(64 * part.program_byte - left);
+      must(flash.mtd->suspend(0));
+      EXPECT_EQ(flash.read(0, 64), Bytes(64, std::byte{0xff})) << "waits for both";
+      EXPECT_EQ(flash.read(kBig, 64), data);
+      EXPECT_TRUE(flash.mtd->pending_operations().empty());
+      must(flash.mtd->wait(0));
+    }
+  }
+}
+
 TEST(NorCalls, AResultWaitsForItsOwner) {
   // Other calls see the end of an operation first; wait() still has its error, once.
   Flash flash(sim::NorFlash{.part = small_p30(), .faults = {.stuck = {{.offset = 3, .bit = 0, .value = false}}}});
