@@ -28,9 +28,8 @@ constexpr StatusMeaning kIntelMeanings[] = {
 
 // In other partitions, which can be read meanwhile.
 bool NorDriver::is_aside(const Flight& flight, ByteRange bytes) const noexcept {
-  const std::uint64_t partition = part_.size() / part_.partitions;
-  const std::uint64_t mine = flight.bytes.offset / partition;
-  return mine < bytes.offset / partition || mine > (bytes.end() - 1) / partition;
+  const std::uint64_t mine = flight.bytes.offset / partition_bytes_;
+  return mine < bytes.offset / partition_bytes_ || mine > (bytes.end() - 1) / partition_bytes_;
 }
 
 // Commands and looks
@@ -238,8 +237,7 @@ Result<void> NorDriver::prepare_point(ByteRange bytes) {
 Result<void> NorDriver::read(std::uint64_t address, std::span<std::byte> to) {
   DAXSIM_TRY_VOID(prepare_read({address, to.size()}));
   // Whoever stores to the bus may have left a partition showing something else.
-  const std::uint64_t partition = part_.size() / part_.partitions;
-  for (std::uint64_t at = address; at < address + to.size(); at += partition - at % partition) {
+  for (std::uint64_t at = address; at < address + to.size(); at += partition_bytes_ - at % partition_bytes_) {
     say(NorCommand::read_array, at);
   }
   chip_.read(address, to);

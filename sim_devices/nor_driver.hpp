@@ -27,7 +27,10 @@ namespace sim {
 class NorDriver {
  public:
   NorDriver(const NorPart& part, NorDefects defects, NorCells cells, VirtualClock& clock)
-      : part_(part), clock_(clock), chip_(part, std::move(defects), cells, clock) {}
+      : part_(part),
+        partition_bytes_(part.size() / part.partitions),
+        clock_(clock),
+        chip_(part, std::move(defects), cells, clock) {}
 
   [[nodiscard]] NorChip& chip() noexcept { return chip_; }
 
@@ -97,6 +100,7 @@ class NorDriver {
   [[nodiscard]] std::int64_t limit_factor() const noexcept { return std::int64_t{1} << part_.limit_shift; }
 
   const NorPart& part_;
+  const std::uint64_t partition_bytes_;
   VirtualClock& clock_;
   NorChip chip_;
   Flight program_;

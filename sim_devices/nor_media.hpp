@@ -12,6 +12,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
@@ -25,7 +26,7 @@ namespace sim {
 
 class NorMediaFile final : public NorMedia {
  public:
-  explicit NorMediaFile(const NorFlash& config) : config_(config) {}
+  explicit NorMediaFile(NorFlash config) : config_(std::move(config)) {}
   // Once, before anything else. Errors: as sim::open().
   Result<void> open();
 
