@@ -145,6 +145,23 @@ TEST(NorCalls, OneProgramAndOneEraseAreInFlight) {
   }
 }
 
+TEST(NorCalls, AnEraseGoesOnAfterTheProgramOverIt) {
+  // Nobody has to ask, also when the program did not come about.
+  for (const bool is_locked : {false, true}) {
+    for (const sim::NorPart& part : {small_p30(), small_s29gl()}) {
+      Flash flash(part);
+      if (is_locked) {
+        must(flash.mtd->lock(flash.mtd->erase_block(kBig)));
+      }
+      must(flash.mtd->start_erase(0));
+      EXPECT_EQ(error_of(flash.mtd->program(kBig, bytes_of({0x12}))),
+                is_locked ? std::optional(Errno::erofs) : std::nullopt);
+      flash.clock.advance(part.regions[0].erase);
+      EXPECT_TRUE(flash.mtd->pending_operations().empty());
+    }
+  }
+}
+
 TEST(NorCalls, ABlockingCallWaitsForWhatCannotBeSuspended) {
   // A second erase, a program into the erased block, a lock; the clock shows the wait.
   Flash flash(small_p30());
