@@ -19,8 +19,9 @@ namespace {
 constexpr std::uint64_t kSmallest = std::uint64_t{1} << 20;
 constexpr std::uint64_t kLargest = std::uint64_t{1} << 40;
 
-bool valid_size(std::uint64_t bytes) noexcept {
-  return bytes == kSmallest || (bytes != 0 && bytes <= kLargest && bytes % kPmdSize == 0);
+bool valid_size(std::uint64_t bytes, MediaFile::Sizes sizes) noexcept {
+  const bool fits = sizes == MediaFile::Sizes::any || bytes == kSmallest || bytes % kPmdSize == 0;
+  return fits && bytes != 0 && bytes <= kLargest;
 }
 
 // The media of this process. flock alone would do on a local file system; on others it may be emulated by locks that
@@ -48,8 +49,8 @@ Errno open_error(int host_errno, const std::filesystem::path& path, std::uint64_
 
 }  // namespace
 
-Result<void> MediaFile::open(const std::filesystem::path& path, std::uint64_t wanted) {
-  if (wanted != 0 && !valid_size(wanted)) {
+Result<void> MediaFile::open(const std::filesystem::path& path, std::uint64_t wanted, Sizes sizes) {
+  if (wanted != 0 && !valid_size(wanted, sizes)) {
     return Errno::einval;
   }
   name_ = path.filename().string();
@@ -61,11 +62,11 @@ Result<void> MediaFile::open(const std::filesystem::path& path, std::uint64_t wa
     return open_error(errno, path, wanted);
   }
   DAXSIM_TRY_VOID(enlist());
-  return settle_size(wanted);
+  return settle_size(wanted, sizes);
 }
 
-Result<void> MediaFile::make_in_memory(std::uint64_t bytes) noexcept {
-  if (!valid_size(bytes)) {
+Result<void> MediaFile::make_in_memory(std::uint64_t bytes, Sizes sizes) noexcept {
+  if (!valid_size(bytes, sizes)) {
     return Errno::einval;
   }
   file_ = Descriptor(::memfd_create("daxsim-media", MFD_CLOEXEC));
@@ -114,7 +115,7 @@ Result<void> MediaFile::enlist() noexcept {
 }
 
 // Under the lock, so that nobody else is creating the same file.
-Result<void> MediaFile::settle_size(std::uint64_t wanted) noexcept {
+Result<void> MediaFile::settle_size(std::uint64_t wanted, Sizes sizes) noexcept {
   struct stat status{};
   if (::fstat(file_.number(), &status) != 0) {
     return from_host_errno(errno);
@@ -125,7 +126,7 @@ Result<void> MediaFile::settle_size(std::uint64_t wanted) noexcept {
     size_ = wanted;
     return {};
   }
-  if (!valid_size(found) || (wanted != 0 && wanted != found)) {
+  if (!valid_size(found, sizes) || (wanted != 0 && wanted != found)) {
     return Errno::einval;
   }
   size_ = found;

@@ -29,10 +29,13 @@ class MediaFile {
   MediaFile(const MediaFile&) = delete;
   MediaFile& operator=(const MediaFile&) = delete;
 
+  // Which sizes a medium can have. disk: what sim::Pmem says of them; any: up to 1 TiB.
+  enum class Sizes : std::uint8_t { disk, any };
+
   // Opens or creates the file; `wanted` 0: as large as it is. Once, before anything else. Errors: as sim::open().
-  Result<void> open(const std::filesystem::path& path, std::uint64_t wanted);
+  Result<void> open(const std::filesystem::path& path, std::uint64_t wanted, Sizes sizes = Sizes::disk);
   // The same in memory, gone with this object. Errors: Errno::einval, Errno::emfile, Errno::enfile, Errno::enomem.
-  Result<void> make_in_memory(std::uint64_t bytes) noexcept;
+  Result<void> make_in_memory(std::uint64_t bytes, Sizes sizes = Sizes::disk) noexcept;
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
@@ -56,7 +59,7 @@ class MediaFile {
 
  private:
   Result<void> enlist() noexcept;
-  Result<void> settle_size(std::uint64_t wanted) noexcept;
+  Result<void> settle_size(std::uint64_t wanted, Sizes sizes) noexcept;
 
   // Set by open(), then constant.
   std::string name_;

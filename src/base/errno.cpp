@@ -39,6 +39,7 @@ constexpr std::array kRows{
     Row{Errno::enosys, "ENOSYS", "not provided by the host kernel"},
     Row{Errno::enotempty, "ENOTEMPTY", "not empty"},
     Row{Errno::eoverflow, "EOVERFLOW", "value does not fit its field"},
+    Row{Errno::etime, "ETIME", "not done in time"},
     Row{Errno::eopnotsupp, "EOPNOTSUPP", "operation not supported"},
     Row{Errno::estale, "ESTALE", "handle of an earlier life"},
     Row{Errno::ehwpoison, "EHWPOISON", "memory has a hardware error"},

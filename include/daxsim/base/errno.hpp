@@ -36,6 +36,7 @@ enum class Errno : int {
   enosys = ENOSYS,              // the host kernel lacks it
   enotempty = ENOTEMPTY,        // not empty
   eoverflow = EOVERFLOW,        // value does not fit its field
+  etime = ETIME,                // the device is not done in the time that it may take
   eopnotsupp = EOPNOTSUPP,      // not supported by this device, file system or mapping
   estale = ESTALE,              // handle of an earlier life of the object
   ehwpoison = EHWPOISON,        // known media error in the range
