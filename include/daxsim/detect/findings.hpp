@@ -80,7 +80,7 @@ class Detectors final : public EventObserver {
   void check_walk(const Event& event) noexcept;
   bool audit_waiters(SuperBlock& super_block, Inode& inode) noexcept;
   void audit_copies(SuperBlock& super_block, Inode& inode);
-  void audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>& inode, Frames& frames);
+  void audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>& file, Frames& frames);
   void check_frames(Frames& frames);
   EventStream& events_;
   const std::unique_ptr<State> state_;
