@@ -269,6 +269,10 @@ Result<void> FilePages::zero_range(ByteRange bytes) {
     if (const Result<Filled> filled = fill(*index_, *page); !filled.ok()) {
       return as_io_error(filled.error());
     }
+    // The block may not be the file's alone.
+    if (const Result<FileExtent> own = locate(*index_, page_of(offset), Access::write); !own.ok()) {
+      return as_io_error(own.error());
+    }
     copy_to_mapped(page->memory.kaddr + offset % kPageSize, std::span(kZeroes).first(length));
     page.mark_dirty();
   }

@@ -81,10 +81,10 @@ struct ChunkFs {
   // Errors: Errno::einval (no device, or more than four; no such file system on the first), Errno::enodev (a device is
   // not the one that belongs there, or missing), Errno::eopnotsupp (a version of the format that is not known),
   // Errno::euclean (damaged, or a device is smaller than the file system), Errno::ebusy (something holds a device; two
-  // are the same), Errno::enxio (dead device), Errno::enomem, Errno::emfile, Errno::enfile (the host's limits, when there is to be a page cache),
-  // Errno::enospc (the host disk is full; no page frames left for the page cache), Errno::ehwpoison (a
-  // known media error in the records at the front of a device, or where the checkpoint goes), Errno::eio.
-  // Context: may wait for the devices.
+  // are the same), Errno::enxio (dead device), Errno::enomem, Errno::emfile, Errno::enfile (the host's limits, when
+  // there is to be a page cache), Errno::enospc (the host disk is full; no page frames left for the page cache),
+  // Errno::ehwpoison (a known media error in the records at the front of a device, or where the checkpoint goes),
+  // Errno::eio. Context: may wait for the devices.
   static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Devices devices,
                                                    const MountOptions& options = {});
 

@@ -52,9 +52,9 @@ struct LinearFs {
   // Errors: Errno::einval (no such file system on the device), Errno::eopnotsupp (a version of the format that is not
   // known), Errno::euclean (the super record or both checkpoints are damaged, or the device is smaller than the file
   // system), Errno::ebusy (something holds the device), Errno::enxio (dead device), Errno::enomem, Errno::emfile,
-  // Errno::enfile (the host's limits, when there is to be a page cache), Errno::enospc (the
-  // host disk is full; no page frames left for the page cache), Errno::ehwpoison (a known media error in the super record, where the
-  // checkpoint goes, or in the last page), Errno::eio. Context: may wait for the device.
+  // Errno::enfile (the host's limits, when there is to be a page cache), Errno::enospc (the host disk is full; no page
+  // frames left for the page cache), Errno::ehwpoison (a known media error in the super record, where the checkpoint goes,
+  // or in the last page), Errno::eio. Context: may wait for the device.
   static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& device,
                                                    const MountOptions& options = {});
 };

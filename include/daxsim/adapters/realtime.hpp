@@ -50,12 +50,12 @@ struct RealtimeFs {
 
   // As LinearFs::mount; claims both devices. What comes of it when either is removed, `when_removed` says.
   // Errors: Errno::einval (no such file system on `data`), Errno::enodev (`realtime` is not the realtime device of this
-  // file system), Errno::eopnotsupp (a version of the format that is not known), Errno::euclean (damaged, or a device is
-  // smaller than the file system), Errno::ebusy (something holds a device; both are the same), Errno::enxio (dead
+  // file system), Errno::eopnotsupp (a version of the format that is not known), Errno::euclean (damaged, or a device
+  // is smaller than the file system), Errno::ebusy (something holds a device; both are the same), Errno::enxio (dead
   // device), Errno::enomem, Errno::emfile, Errno::enfile (the host's limits, when there is to be a page cache),
-  // Errno::enospc (the host disk is full; no page frames left for the page cache), Errno::ehwpoison (a known media error in
-  // the records at the front of a device, where the checkpoint goes, or in a last page), Errno::eio. Context: may wait for
-  // the devices.
+  // Errno::enospc (the host disk is full; no page frames left for the page cache), Errno::ehwpoison (a known media
+  // error in the records at the front of a device, where the checkpoint goes, or in a last page), Errno::eio. Context:
+  // may wait for the devices.
   static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& data, Attachment& realtime,
                                                    const MountOptions& options = {},
                                                    WhenRemoved when_removed = WhenRemoved::end_all);
