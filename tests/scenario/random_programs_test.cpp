@@ -181,11 +181,13 @@ std::vector<std::tuple<Adapter, Wrong>> all_wrong() {
   }
   all.emplace_back(kRealtime, wrong("SectorOfSuperBlock", designs::sector_of_super_block()));
   all.emplace_back(kChunkRaid0, wrong("SectorOfInode", designs::sector_of_inode()));
+  // On Tiered what is left mapped makes a store to a page that has moved fault for ever, so that nothing is left to catch.
+  all.emplace_back(
+      kChunkSingle,
+      wrong(
+          "Unpurged",
+          Policy{}.without(Step::relocate_unmap).without(Step::relocate_flush).without(Step::relocate_delete_entries)));
   for (const Adapter& adapter : {kChunkSingle, kTiered}) {
-    all.emplace_back(adapter, wrong("Unpurged", Policy{}
-                                                    .without(Step::relocate_unmap)
-                                                    .without(Step::relocate_flush)
-                                                    .without(Step::relocate_delete_entries)));
     all.emplace_back(adapter, wrong("NotCopied", Policy{}.without(Step::relocate_copy)));
     all.emplace_back(adapter, wrong("EntriesStay", Policy{}.without(Step::relocate_delete_entries)));
   }
