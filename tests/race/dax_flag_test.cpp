@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <random>
@@ -12,7 +13,7 @@
 #include <vector>
 
 #include "daxsim/adapters/linear.hpp"
-#include "support/linear_world.hpp"
+#include "daxsim/test_support/builders.hpp"
 
 namespace daxsim::test {
 namespace {
@@ -21,20 +22,15 @@ constexpr unsigned kThreads = 4;
 constexpr unsigned kFiles = 2;
 constexpr unsigned kSteps = 2000;
 
-class FlagWorld final : public LinearWorld {
- public:
-  using LinearWorld::LinearWorld;
-  Result<void> try_mount() override { return adopt(LinearFs::mount(context, *device, {.dax = DaxOption::inode})); }
-};
-
 // Each thread has a word of its own in each file, and finds there what it wrote last, whichever way it goes.
 TEST(DaxFlagRace, NoWordIsLost) {
-  FlagWorld world(std::uint64_t{1} << 20);
-  world.make();
+  MountedWorld world = mounted(std::uint64_t{8} << 20);
+  must(world.fs.unmount());
+  world.fs = must(world.machine.mount<LinearFs>(world.device, MountOptions{.dax = DaxOption::inode}));
   std::array<std::string, kFiles> names;
   for (unsigned file = 0; file < kFiles; ++file) {
-    names[file] = "file" + std::to_string(file);
-    must(world.create(names[file])->truncate(2 * kPageSize));
+    names[file] = "/file" + std::to_string(file);
+    must(must(world.fs.create(names[file])).truncate(2 * kPageSize));
   }
   std::array<std::array<std::uint64_t, kFiles>, kThreads> written{};
   std::atomic<unsigned> running{kThreads};
@@ -45,9 +41,11 @@ TEST(DaxFlagRace, NoWordIsLost) {
     for (unsigned thread = 0; thread < kThreads; ++thread) {
       threads.emplace_back([&, thread] {
         std::mt19937_64 random(thread);
-        for (std::uint64_t step = 1; step <= kSteps; ++step) {
+        // A file changes when it is opened while nobody else uses it.
+        for (std::uint64_t step = 1; step <= kSteps || direct == 0 || cached == 0; ++step) {
           const auto number = static_cast<unsigned>(random() % kFiles);
-          const auto file = world.open(names[number]);
+          File opened = must(world.fs.open(names[number]));
+          const std::shared_ptr<OpenFile> file = opened.open_file();
           // On both sides of a page's edge.
           const std::uint64_t offset = kPageSize - 2 * sizeof(step) + thread * sizeof(step);
           std::uint64_t found = 0;
@@ -67,8 +65,9 @@ TEST(DaxFlagRace, NoWordIsLost) {
       });
     }
     while (running != 0) {
-      must(world.fs->sync());
-      for (const std::shared_ptr<Inode>& inode : world.fs->inodes_in_core()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      must(world.fs.sync());
+      for (const std::shared_ptr<Inode>& inode : world.fs.super_block()->inodes_in_core()) {
         EXPECT_LE(inode->size(), 2 * kPageSize);
       }
     }
@@ -78,14 +77,14 @@ TEST(DaxFlagRace, NoWordIsLost) {
   }
   EXPECT_GT(direct, 0U);
   EXPECT_GT(cached, 0U);
-  must(world.fs->sync());
-  world.remount();
+  must(world.fs.unmount());
+  world.mount();
   for (unsigned thread = 0; thread < kThreads; ++thread) {
     for (unsigned number = 0; number < kFiles; ++number) {
       std::uint64_t found = 0;
-      must(world.open(names[number])
-               ->pread(kPageSize - 2 * sizeof(found) + thread * sizeof(found),
-                       std::as_writable_bytes(std::span(&found, 1))));
+      must(must(world.fs.open(names[number]))
+               .pread(kPageSize - 2 * sizeof(found) + thread * sizeof(found),
+                      std::as_writable_bytes(std::span(&found, 1))));
       EXPECT_EQ(found, written[thread][number]);
     }
   }

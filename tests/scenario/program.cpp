@@ -527,7 +527,12 @@ template <ChunkProfile profile>
 Result<FileSystem> mkfs_chunk(Machine& machine, Devices on) {
   return machine.mkfs<ChunkFs>(on, ChunkFsOptions{.profile = profile, .reflink = Reflink::yes});
 }
-Result<FileSystem> mount_chunk(Machine& machine, Devices on) { return machine.mount<ChunkFs>(on); }
+// What went may have gone between a page and its copy.
+Result<FileSystem> mount_chunk(Machine& machine, Devices on) {
+  DAXSIM_TRY(FileSystem mounted, machine.mount<ChunkFs>(on));
+  DAXSIM_TRY_VOID(ChunkFs::scrub(*mounted.super_block()));
+  return mounted;
+}
 
 Result<void> balance_one_chunk(FileSystem& fs, std::uint64_t choice) {
   SuperBlock& super_block = *fs.super_block();

@@ -44,7 +44,8 @@ class ExtentInode::Move final : public dax::BlockMover {
   // devices.
   Result<void> copy() noexcept override {
     FileSystem& fs = inode_.file_system_;
-    if (inode_.cached_) {
+    // Only then: pages that are mapped directly stay mapped here, whatever the page cache forgets.
+    if (!is_direct()) {
       DAXSIM_TRY_VOID(inode_.empty_cache(plan_.pages));
     }
     {
@@ -84,6 +85,10 @@ class ExtentInode::Move final : public dax::BlockMover {
   }
 
  private:
+  bool is_direct() noexcept {
+    const MutexLock guard(inode_.file_system_.allocation_lock());
+    return inode_.is_direct(inode_.look_up_locked(plan_.pages.first, 1));
+  }
   ExtentInode& inode_;
   const Plan& plan_;
   bool done_ = false;

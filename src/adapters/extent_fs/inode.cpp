@@ -69,7 +69,7 @@ FileExtent ExtentInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept 
     answer.device = file_system_.volumes()[place.first.volume];
     answer.device_page = {place.first.page};
     answer.cookie = cookie_of(address);
-    if (place.second) {
+    if (place.second && answer.kind == FileExtent::Kind::memory) {
       answer.copy_device = file_system_.volumes()[place.second->volume];
       answer.copy_page = {place.second->page};
     }

@@ -452,16 +452,18 @@ RC_GTEST_PROP(DaxFlagCrash, RandomProgramsOfFilesThatShareBlocks, ()) { cut_rand
 // before; and the other way round.
 TEST(DaxFlag, CachedFilesShareBlocks) {
   const auto world = made<SharingWorld>();
-  const auto source = world->create("b");
-  const auto clone = world->create("d");
-  must(source->truncate(2 * kPage));
-  Area area(*world, source);
-  area.store(0, 's');
-  area.store(kPage, 's');
-  must(clone->reflink(*source, {0, 0}, 0));
-  area.store(0, '!');
-  must(clone->pwrite(kPage, bytes("?")));
-  must(world->fs->sync());
+  {
+    const auto source = world->create("b");
+    const auto clone = world->create("d");
+    must(source->truncate(2 * kPage));
+    Area area(*world, source);
+    area.store(0, 's');
+    area.store(kPage, 's');
+    must(clone->reflink(*source, {0, 0}, 0));
+    area.store(0, '!');
+    must(clone->pwrite(kPage, bytes("?")));
+    must(world->fs->sync());
+  }
   world->remount();
   EXPECT_EQ(world->content("b")[0], '!');
   EXPECT_EQ(world->content("b")[kPage], 's');
