@@ -20,7 +20,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <semaphore>
 #include <set>
 #include <string>
 #include <vector>
@@ -38,23 +37,9 @@
 #include "daxsim/vfs/system.hpp"
 #include "daxsim/vfs/vma.hpp"
 #include "support/fsync_in_core.hpp"
+#include "support/parking.hpp"
 
 namespace daxsim::test {
-
-// One thread stops in stop_here(); the test sees it with wait_until_parked() and lets it go on with let_go().
-class Parking {
- public:
-  void stop_here() {
-    parked_.release();
-    free_.acquire();
-  }
-  void wait_until_parked() { parked_.acquire(); }
-  void let_go() { free_.release(); }
-
- private:
-  std::binary_semaphore parked_{0};
-  std::binary_semaphore free_{0};
-};
 
 // Copies whole words atomically, since stores and flushes meet on the same lines.
 inline void copy_words(std::byte* to, const std::byte* from, std::uint64_t length) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "daxsim/base/result.hpp"
 #include "daxsim/vfs/inode.hpp"
@@ -11,13 +12,13 @@
 namespace daxsim::test {
 
 inline Result<void> fsync_in_core(SuperBlock& super_block) {
-  Result<void> result;
+  std::optional<Errno> error;
   for (const auto& inode : super_block.inodes_in_core()) {
     if (const Result<void> synced = inode->fsync_range({0, ~std::uint64_t{0}}, Datasync::no); !synced.ok()) {
-      result = synced;
+      error = synced.error();
     }
   }
-  return result;
+  return error ? Result<void>(*error) : Result<void>();
 }
 
 }  // namespace daxsim::test

@@ -19,8 +19,8 @@
 #include "daxsim/test_support/expect.hpp"
 #include "support/blocked_thread.hpp"
 #include "support/chunk_world.hpp"
-#include "support/dax_world.hpp"
 #include "support/linear_image.hpp"
+#include "support/parking.hpp"
 #include "support/realtime_world.hpp"
 #include "unit/adapters/linear/crash_run.hpp"
 
