@@ -239,7 +239,9 @@ PageRange FileSystem::find_blocks_locked(File& file, PageRange hole, std::size_t
 PageRange FileSystem::find_well_locked(File& file, PageRange hole, std::size_t chunk) noexcept {
   Space& space = journal_->metadata().spaces()[chunk];
   if (hole.pages < kPagesPerPmd) {
-    return space.take_at(goal_locked(file, chunk, hole.first), hole.pages);
+    // A file stays in its chunk as long as there is room: another chunk has no better place for a piece of a huge page.
+    const PageRange run = space.take_at(goal_locked(file, chunk, hole.first), hole.pages);
+    return run.empty() ? space.take_any(hole.pages) : run;
   }
   const Extent* const before = file.extents.before(hole.first.value);
   if (before != nullptr && before->end() == hole.first.value) {
