@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The questions: of a file system on one pmem, of a file on the realtime device of one on two, of stripes and copies, of
-// blocks that move, and of a file on a pmem and on an ordinary disk.
+// blocks that move or are shared, and of a file on a pmem and on an ordinary disk.
 #include <array>
 
 #include "daxsim/adapters/chunk.hpp"
@@ -47,6 +47,10 @@ TrialSetup chunks(std::size_t devices, const Era& era = eras::v6_12) {
   return {.era = era,
           .fs = {.mkfs = &mkfs_chunks<kProfile>, .mount = &mount_chunks},
           .device_sizes = std::vector<std::uint64_t>(devices, 8 * kMiB)};
+}
+
+Result<FileSystem> mkfs_sharing(Machine& machine, std::span<const DeviceHandle> devices) {
+  return machine.mkfs<ChunkFs>(devices, ChunkFsOptions{.reflink = Reflink::yes});
 }
 
 constexpr std::size_t kDisk = 1;  // of the devices of two_tiers()
@@ -131,6 +135,17 @@ Result<void> fsync_after_balance(Trial& trial, const TrialSetup& setup) {
   trial.store(file, 7 * kPageSize);
   trial.balance();
   trial.store(file, 7 * kPageSize + kCacheLine);
+  trial.fsync(file);
+  return trial.end();
+}
+
+// A page is stored to, write(2) to another line of it gives it a new block, and it is stored to again.
+Result<void> fsync_after_write(Trial& trial, const Era& era) {
+  DAXSIM_TRY_VOID(trial.start(chunks<ChunkProfile::single>(1, era)));
+  DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));
+  trial.store(file, 7 * kPageSize);
+  trial.pwrite(file, 7 * kPageSize + kCacheLine);
+  trial.store(file, 7 * kPageSize + 2 * kCacheLine);
   trial.fsync(file);
   return trial.end();
 }
@@ -221,6 +236,28 @@ Result<void> balance_unpurged(Trial& trial) {
   return fsync_after_balance(trial, chunks<ChunkProfile::single>(1, kUnpurged));
 }
 
+// --- blocks of two files, blocks that are never overwritten ---
+
+Result<void> reflink_store(Trial& trial) {
+  DAXSIM_TRY_VOID(trial.start({.fs = {.mkfs = &mkfs_sharing, .mount = &mount_chunks}}));
+  DAXSIM_TRY(TrialFile a, trial.create("/a", kPages * kPageSize));
+  for (const std::uint64_t page : {7, 9}) {
+    trial.store(a, page * kPageSize);
+  }
+  trial.fsync(a);
+  DAXSIM_TRY(TrialFile b, trial.reflink(a, "/b"));
+  trial.store(a, 7 * kPageSize + kCacheLine);
+  trial.store(b, 9 * kPageSize + kCacheLine);
+  trial.fsync(a);
+  trial.fsync(b);
+  return trial.end();
+}
+
+Result<void> cow_write(Trial& trial) { return fsync_after_write(trial, eras::v6_12); }
+Result<void> cow_write_stale(Trial& trial) {
+  return fsync_after_write(trial, eras::v6_12.without(Step::clear_dirty_before_copy));
+}
+
 // --- a pmem and a disk ---
 
 Result<void> tiered_fsync(Trial& trial) { return fsync_pages(trial, two_tiers()); }
@@ -282,6 +319,10 @@ constexpr std::array kQuestions{
     Question{"tiered-migrate", "pages move down to the disk and up from it between two stores", &tiered_migrate},
     Question{"tiered-unpurged", "pages move down, and nothing is unmapped, flushed or forgotten", &tiered_unpurged},
     Question{"tiered-untold", "the disk is pulled out and nobody is told; what does fsync answer?", &tiered_untold},
+    Question{"reflink-store", "a file that shares its blocks with another is stored to, then both are fsynced",
+             &reflink_store},
+    Question{"cow-write", "write(2) gives a page a new block between two stores to it", &cow_write},
+    Question{"cow-write-stale", "the same, and the dirty page's entry is not let go", &cow_write_stale},
 };
 
 }  // namespace

@@ -122,6 +122,20 @@ Result<TrialFile> Trial::create(std::string_view name, std::uint64_t size) {
   return TrialFile{.name = std::string(name), .file = std::move(file), .address = address};
 }
 
+Result<TrialFile> Trial::reflink(const TrialFile& source, std::string_view name) {
+  say(fmt::format("create {} with the blocks of {}, fsync it and map it", name, source.name));
+  DAXSIM_TRY(File file, fs_->create(name));
+  DAXSIM_TRY_VOID(file.reflink(source.file, {}, 0));
+  DAXSIM_TRY_VOID(file.fsync());
+  for (const auto& [place, value] : Bytes(promised_)) {
+    if (place.first == source.name) {
+      promised_[{std::string(name), place.second}] = value;
+    }
+  }
+  DAXSIM_TRY(const std::uint64_t address, process_->mmap(file.open_file(), {}));
+  return TrialFile{.name = std::string(name), .file = std::move(file), .address = address};
+}
+
 // --- acting ---
 
 void Trial::store(const TrialFile& file, std::uint64_t offset) {
@@ -131,6 +145,16 @@ void Trial::store(const TrialFile& file, std::uint64_t offset) {
   }
   if (const AccessResult<void> done = process_->store(file.address + offset, value); !done.ok()) {
     refused(signal_text(done.error()));
+    return;
+  }
+  stored_[{file.name, offset}] = value;
+}
+
+void Trial::pwrite(TrialFile& file, std::uint64_t offset) {
+  const std::byte value = value_of(file.name, offset);
+  say(fmt::format("write {:#x} to page {} of {}", static_cast<unsigned>(value), offset >> kPageShift, file.name));
+  if (const auto done = file.file.pwrite(offset, {&value, 1}); !done.ok()) {
+    refused(errno_name(done.error()));
     return;
   }
   stored_[{file.name, offset}] = value;

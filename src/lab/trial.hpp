@@ -65,6 +65,8 @@ class Trial {
 
   Result<void> start(const TrialSetup& setup = {});
   Result<TrialFile> create(std::string_view name, std::uint64_t size);
+  // A file with the blocks of another, mapped, that was promised what the other was.
+  Result<TrialFile> reflink(const TrialFile& source, std::string_view name);
   // A further device, painted as a bystander. `at`: with these frames.
   Result<void> attach_bystander(std::uint64_t size, std::optional<Pfn> at = {});
 
@@ -72,6 +74,8 @@ class Trial {
   void store(const TrialFile& file, std::uint64_t offset);
   [[nodiscard]] PteState pte(const TrialFile& file, std::uint64_t offset);
   Result<void> munmap(const TrialFile& file);
+  // The same by write(2).
+  void pwrite(TrialFile& file, std::uint64_t offset);
   void fsync(TrialFile& file);
   // The blocks of the first chunk move to others (ChunkFs).
   void balance();
