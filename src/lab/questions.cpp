@@ -262,7 +262,8 @@ Result<void> cow_write_stale(Trial& trial) {
 
 Result<void> tiered_fsync(Trial& trial) { return fsync_pages(trial, two_tiers()); }
 
-// Of each tier a page is stored to before it moves to the other, and again, to another line, through the same mapping after.
+// Of each tier a page is stored to before it moves to the other, and again, to another line, through the same mapping
+// after.
 Result<void> tiered_migrate(Trial& trial) {
   DAXSIM_TRY_VOID(trial.start(two_tiers()));
   DAXSIM_TRY(TrialFile file, trial.create("/a", kPages * kPageSize));

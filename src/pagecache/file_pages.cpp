@@ -114,6 +114,9 @@ Result<void> write_back(FileIndex& index, PageLock& page) noexcept {
   if (const Result<void> written = block->device->write(byte_of(block->device_page), page->bytes()); !written.ok()) {
     return as_io_error(written.error());
   }
+  if (const Result<void> copied = index.inode.written_back({page->pgoff, 1}); !copied.ok()) {
+    return as_io_error(copied.error());
+  }
   page.mark_clean();
   return {};
 }

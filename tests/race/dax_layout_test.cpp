@@ -75,7 +75,8 @@ TEST(LayoutRace, Scenario74_PinAfterTheScan) {
   std::thread([&] { EXPECT_ERRNO(dax::pin_page(world.context, world.file->mapping(), {3}), Errno::eagain); }).join();
 }
 
-// Everything at once, at random: nothing hangs, nobody who looks sees a lost wake-up, no invariant breaks, and a final sync has all on the media.
+// Everything at once, at random: nothing hangs, nobody who looks sees a lost wake-up, no invariant breaks, and a final
+// sync has all on the media.
 TEST(LayoutRace, Everything) {
   constexpr std::uint64_t kFilePages = 2 * kPagesPerPmd;
   constexpr int kThreads = 6;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Bugs that Linux had (F5.5): each produces its finding, or does its harm, under the era that had it, and neither under the
-// one that fixed it. docs/history.md lists them all; those that take threads parked inside dax are in race/history_test.cpp.
+// one that fixed it. docs/history.md lists them all; those that take threads parked inside dax are in
+// race/history_test.cpp.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -317,8 +318,8 @@ TEST(History, B22_AHugeZeroPageStaysMapped) {
   EXPECT_EQ(load_after_a_small_store(eras::v4_10), 7);
 }
 
-// B23: write(2) to a file that never overwrites its blocks, over a page that a process has stored to. The entry is dirty, so
-// it cannot be invalidated: from then on the process stores to the new block, and fsync flushes the old one.
+// B23: write(2) to a file that never overwrites its blocks, over a page that a process has stored to. The entry is
+// dirty, so it cannot be invalidated: from then on the process stores to the new block, and fsync flushes the old one.
 Ending store_after_copy_on_write(const Era& era) {
   MountedWorld world = mounted(8_MiB, {.era = era});
   must(world.fs.unmount());

@@ -301,7 +301,8 @@ TEST_F(Tiered, MigrationNamesItsErrors) {
 }
 
 TEST_F(Tiered, NoStoreOfARunningProgramIsLost) {
-  // Two threads store while the pages go up and down and are synced: nothing is lost, nothing tears, and fsync keeps its word.
+  // Two threads store while the pages go up and down and are synced: nothing is lost, nothing tears, and fsync keeps
+  // its word.
   constexpr std::uint64_t kPages = 2 * kHalf / kPageSize;
   constexpr std::uint64_t kThreads = 2;
   const auto word = [this](std::uint64_t page) -> volatile std::uint64_t& {

@@ -8,12 +8,13 @@
 // tier when that is full. SuperBlock::bdev and Inode::bdev name the direct device, and a design that asks for one is right:
 // the index knows of no other.
 //
-// A power cut leaves what LinearFs promises; of what write(2) or a mapping has put into the page cache, what fsync, msync or
-// sync has written back. fsync fences both devices. MAP_SYNC is refused. The end of either device is the end of the file
-// system. SuperBlock::space counts both devices.
+// A power cut leaves what LinearFs promises; of what write(2) or a mapping has put into the page cache, what fsync,
+// msync or sync has written back. fsync fences both devices. MAP_SYNC is refused. The end of either device is the end
+// of the file system. SuperBlock::space counts both devices.
 //
 // The page cache has room for the whole block device, but 16 MiB at most, and writes back in fsync, msync, sync and
-// promotion only: a program that dirties more between two of them is out of memory. Threads: any, after mount() has returned.
+// promotion only: a program that dirties more between two of them is out of memory. Threads: any, after mount() has
+// returned.
 #pragma once
 
 #include <cstdint>
@@ -72,7 +73,8 @@ struct TieredFs {
   // (promote), or the other way (demote), while the file is open and mapped (dax::relocate). Holes and what is there
   // already stay. Returns how many pages have moved; durable with the next fsync or sync.
   // Errors: Errno::einval (no file of a TieredFs), Errno::enospc (no room there; what has moved has moved), Errno::eintr
-  // (interrupted while it waited for a pin), Errno::eio (shut down; a device), Errno::eshutdown (power lost), Errno::enomem.
+  // (interrupted while it waited for a pin), Errno::eio (shut down; a device), Errno::eshutdown (power lost),
+  // Errno::enomem.
   // Context: may wait; no locks held.
   static Result<std::uint64_t> promote(Inode& inode, PageRange pages);
   static Result<std::uint64_t> demote(Inode& inode, PageRange pages);

@@ -21,8 +21,8 @@
 //    exception.
 // I4 Write-back writes what was dirty when it began, so a thread that keeps dirtying pages cannot keep it busy.
 //
-// Who frees or moves blocks holds invalidate_lock exclusively and has truncated the pages before; the sectors of a page that
-// is cached stay its own.
+// Who frees or moves blocks holds invalidate_lock exclusively and has truncated the pages before; the sectors of a page
+// that is cached stay its own.
 //
 // Threads: any. Locks: freeze, invalidate_lock and a page's lock (rank entry) as dax takes freeze, invalidate_lock and an
 // entry's. Out of scope: read-ahead, folios of more than a page, pins (dax::pin_page answers eagain).

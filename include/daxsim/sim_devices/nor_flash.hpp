@@ -135,8 +135,8 @@ class Mtd {
   // Errno::etime (as read), Errno::eintr (while it slept).
   Result<void> program(std::uint64_t offset, std::span<const std::byte> from);
   // Sets all bits of whole blocks. After an error some blocks may have been erased.
-  // Errors: Errno::einval (beyond the end, or no whole blocks), Errno::erofs (a locked block), Errno::eio (the block is worn
-  // out or has a stuck bit; no programming voltage), Errno::etime (as read), Errno::eintr (while it slept).
+  // Errors: Errno::einval (beyond the end, or no whole blocks), Errno::erofs (a locked block), Errno::eio (the block is
+  // worn out or has a stuck bit; no programming voltage), Errno::etime (as read), Errno::eintr (while it slept).
   Result<void> erase(ByteRange blocks);
   // Locks are volatile. Wait for what is in flight.
   // Errors: Errno::einval (beyond the end, or no whole blocks), Errno::etime (as read), Errno::eintr (while it slept).
@@ -148,7 +148,8 @@ class Mtd {
 
   // Begin an operation and return; wait() has its result. On set 0001 it also says that the block is locked.
   //
-  // A program is inside one buffer (one word, if the part has none), and suspends an erase of another block if the part can.
+  // A program is inside one buffer (one word, if the part has none), and suspends an erase of another block if the part
+  // can.
   // Errors: Errno::einval (beyond the end; nothing to do; across a buffer boundary), Errno::eagain (the chip is pointed, or
   // busy with what cannot be suspended), Errno::erofs (a locked block, on set 0002), Errno::eio (a suspend was not
   // acknowledged).

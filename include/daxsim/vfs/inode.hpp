@@ -65,7 +65,8 @@ constexpr std::uint64_t last_byte(ByteRange bytes) noexcept {
 
 enum class Datasync : std::uint8_t { no, yes };
 
-// FS_XFLAG_DAX, on the device: what a file is to be; new files get their directory's. What it is, S_DAX, is Inode::is_dax().
+// FS_XFLAG_DAX, on the device: what a file is to be; new files get their directory's. What it is, S_DAX, is
+// Inode::is_dax().
 enum class XflagDax : std::uint8_t { clear, set };
 
 // fallocate(2).
@@ -101,8 +102,8 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // Errors of all: Errno::eio (shut down), Errno::eshutdown (power lost).
 
   // Where `pages` are (at most `pages.pages`, starting at pages.first). Access::write allocates: holes and unwritten
-  // blocks come back as zeroed memory, or as not_direct with zeroed blocks, durable zeros before the mapping becomes visible.
-  // Access::read changes nothing.
+  // blocks come back as zeroed memory, or as not_direct with zeroed blocks, durable zeros before the mapping becomes
+  // visible. Access::read changes nothing.
   // Errors: Errno::enospc, Errno::enomem, Errno::efbig (beyond the format), Errno::enxio (dead device),
   // Errno::ehwpoison (known media error), Errno::eio (the device). Context: fault path, not inside a device's gate (enter
   // it to use the answer's memory); invalidate_lock, i_rwsem or the lock of a cached page held.
@@ -125,9 +126,10 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // free or others'. Copied::no: the new ones are free again. Errors: any that its devices or its metadata answer; the
   // file keeps its own then. Context: as begin_copy.
   virtual Result<void> end_copy(const FileExtent& /*copy*/, Copied /*copied*/) noexcept { return Errno::eopnotsupp; }
-  // Write-back has flushed these pages, which are one entry's: nobody can store to them until this returns. A file system
-  // that keeps copies makes them here. Errors: Errno::eio (a copy failed), Errno::enospc, Errno::enomem.
-  // Context: fault path, an entry's lock held.
+  // Write-back has flushed these pages, which are one entry's, or written this page of the page cache: nobody can store to
+  // them until this returns. A file system that keeps copies makes them here.
+  // Errors: Errno::eio (a copy failed), Errno::enospc, Errno::enomem. Context: fault path, the lock of the entry or of the
+  // cached page held.
   virtual Result<void> written_back(PageRange pages) noexcept;
   // The one block device of the file, where that is how the file system works; null: there is none to name. The super
   // block's, if not overridden. Context: any.
@@ -141,9 +143,9 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // the inode is in core. Context: any.
   [[nodiscard]] virtual bool is_dax() const noexcept { return true; }
 
-  // FS_IOC_FSGETXATTR and FS_IOC_FSSETXATTR, of FS_XFLAG_DAX. Setting it never changes is_dax(): where the mount goes by the
-  // flag, the inode is not kept in core any longer than somebody uses it, and the next one has it. Durable with the next
-  // fsync or sync. Context: may wait; no locks held.
+  // FS_IOC_FSGETXATTR and FS_IOC_FSSETXATTR, of FS_XFLAG_DAX. Setting it never changes is_dax(): where the mount goes
+  // by the flag, the inode is not kept in core any longer than somebody uses it, and the next one has it. Durable with
+  // the next fsync or sync. Context: may wait; no locks held.
   // Errors: Errno::eopnotsupp (this file system has no such flag).
   virtual Result<XflagDax> xflag_dax();
   // Errors: those of xflag_dax.

@@ -2,8 +2,8 @@
 // Blocks move while files are open and mapped, a run of pages at a time (dax::relocate); what they leave is free after two
 // more checkpoints, as everything that is freed.
 //
-// Balance: all blocks of some chunks move to others. A chunk that is being emptied is closed: nobody gets blocks there. Files
-// leave it one after the other. Promotion and demotion: some pages of one file move to the chunks of a group.
+// Balance: all blocks of some chunks move to others. A chunk that is being emptied is closed: nobody gets blocks there.
+// Files leave it one after the other. Promotion and demotion: some pages of one file move to the chunks of a group.
 #include <algorithm>
 #include <array>
 
@@ -85,10 +85,7 @@ class ExtentInode::Move final : public dax::BlockMover {
   }
 
  private:
-  bool is_direct() noexcept {
-    const MutexLock guard(inode_.file_system_.allocation_lock());
-    return inode_.is_direct(inode_.look_up_locked(plan_.pages.first, 1));
-  }
+  bool is_direct() noexcept { return inode_.is_direct(inode_.look_up({plan_.pages.first, 1})); }
   ExtentInode& inode_;
   const Plan& plan_;
   bool done_ = false;

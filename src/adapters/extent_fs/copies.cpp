@@ -33,11 +33,7 @@ Result<void> ExtentInode::copy_to_second(ByteRange bytes) noexcept {
     const Pgoff page = page_of(bytes.offset);
     const std::uint64_t in_page = bytes.offset % kPageSize;
     const auto piece = std::span(buffer).first(std::min(bytes.length, kPageSize - in_page));
-    FileExtent here;
-    {
-      const MutexLock guard(file_system_.allocation_lock());
-      here = look_up_locked(page, 1);
-    }
+    const FileExtent here = look_up({page, 1});
     if (here.kind == FileExtent::Kind::memory) {
       if (const Place place = file_system_.chunks().place(address_of(here.cookie)); place.second) {
         const auto at = [in_page](const DevicePage& of) { return (of.page << kPageShift) + in_page; };
@@ -75,11 +71,7 @@ Result<void> ExtentInode::scrub(ScrubReport& report) {
   Page first;   // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
   Page second;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
   for (Pgoff page{0}; page.value < end;) {
-    FileExtent here;
-    {
-      const MutexLock guard(file_system_.allocation_lock());
-      here = look_up_locked(page, end - page.value);
-    }
+    const FileExtent here = look_up({page, end - page.value});
     if (here.kind != FileExtent::Kind::memory) {
       page = here.pages.end();
       continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is on the devices: docs/linear-format.md, docs/realtime-format.md, docs/chunk-format.md and docs/tiered-format.md tell
-// it in words.
+// What is on the devices: docs/linear-format.md, docs/realtime-format.md, docs/chunk-format.md and
+// docs/tiered-format.md tell it in words.
 // Little-endian, every record with a CRC-32C.
 //
 //   page 0     SuperRecord at byte 0, the root word at byte kRootOffset, VolumeRecords from kVolumesOffset on

@@ -137,11 +137,7 @@ Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) no
 
 Result<FileExtent> ExtentInode::find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
-  FileExtent answer;
-  {
-    const MutexLock guard(file_system_.allocation_lock());
-    answer = look_up_locked(pages.first, pages.pages);
-  }
+  const FileExtent answer = look_up(pages);
   if (answer.kind != FileExtent::Kind::memory || !is_direct(answer) || answer.cookie != cookie + behind ||
       answer.device->state() >= LifeState::disk_gone) {
     return Errno::estale;

@@ -2,8 +2,8 @@
 // ExtentInode: one file in core. Its extents are in File, under the file system's allocation lock.
 //
 // Each page of the file is served by dax or by the page cache (is_direct), and stays with the one that serves it while
-// anybody holds invalidate_lock: it changes hands under the exclusive lock only, and the one that it leaves has forgotten it
-// by then (tiers.cpp).
+// anybody holds invalidate_lock: it changes hands under the exclusive lock only, and the one that it leaves has
+// forgotten it by then (tiers.cpp).
 #pragma once
 
 #include <atomic>
@@ -87,6 +87,11 @@ class ExtentInode final : public Inode {
  private:
   // What `page` is now, whoever serves it; the answer's pages are [page, page + most) at most.
   FileExtent look_up_locked(Pgoff page, std::uint64_t most) noexcept DAXSIM_REQUIRES(file_system_.allocation_lock());
+  // The same of the first of `pages`.
+  FileExtent look_up(PageRange pages) noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock()) {
+    const MutexLock guard(file_system_.allocation_lock());
+    return look_up_locked(pages.first, pages.pages);
+  }
   // Makes a hole or unwritten pages at the front of `pages` written zeros. Errors: as direct_access.
   Result<void> make_written_locked(PageRange pages) noexcept DAXSIM_REQUIRES(file_system_.allocation_lock());
 

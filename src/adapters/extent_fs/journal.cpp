@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <random>
 
@@ -124,6 +125,7 @@ Result<void> get_file(BodyReader& body, Metadata& metadata) noexcept {
   FileRecord file;
   DAXSIM_TRY_VOID(body.get(bytes_of(file)));
   std::array<char, kMaxName + 1> name;
+  static_assert(std::numeric_limits<decltype(file.name_length)>::max() < name.size());
   const std::size_t padded = round_up(file.name_length, 8);
   DAXSIM_TRY_VOID(body.get(std::as_writable_bytes(std::span(name)).first(padded)));
   Record change{.type = RecordType::create, .ino = file.ino, .name = {name.data(), file.name_length}};

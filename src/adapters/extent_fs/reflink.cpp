@@ -75,11 +75,7 @@ Result<FileExtent> ExtentInode::copy_for_cache(const FileExtent& shared) noexcep
 
 Result<void> ExtentInode::unshare_cached(PageRange pages) noexcept {
   for (Pgoff page = pages.first; page < pages.end();) {
-    FileExtent here;
-    {
-      const MutexLock guard(file_system_.allocation_lock());
-      here = look_up_locked(page, pages.end() - page);
-    }
+    const FileExtent here = look_up({page, pages.end() - page});
     if (here.shared) {
       DAXSIM_TRY_VOID(copy_for_cache(here));
     }
@@ -90,11 +86,7 @@ Result<void> ExtentInode::unshare_cached(PageRange pages) noexcept {
 
 Result<void> ExtentInode::leave_shared_blocks(PageRange pages) noexcept {
   for (Pgoff page = pages.first; page < pages.end();) {
-    FileExtent here;
-    {
-      const MutexLock guard(file_system_.allocation_lock());
-      here = look_up_locked(page, pages.end() - page);
-    }
+    const FileExtent here = look_up({page, pages.end() - page});
     if (here.shared) {
       const std::array records{Record{.type = RecordType::unmap, .ino = file_.ino, .pages = here.pages}};
       DAXSIM_TRY_VOID(change(records));

@@ -14,11 +14,7 @@ std::vector<PageRange> ExtentInode::pages_on(const Attachment& device, PageRange
   std::vector<PageRange> found;
   const std::uint64_t end = end_of_blocks();
   for (Pgoff page{0}; page.value < end;) {
-    FileExtent here;
-    {
-      const MutexLock guard(file_system_.allocation_lock());
-      here = look_up_locked(page, end - page.value);
-    }
+    const FileExtent here = look_up({page, end - page.value});
     const PageRange there = PageRange{here.device_page, here.pages.pages}.clip(device_pages);
     if (here.kind != FileExtent::Kind::hole && here.device == &device && !there.empty()) {
       found.push_back({page + (there.first - here.device_page), there.pages});

@@ -5,11 +5,11 @@
 // Pages are counted in groups of 2 MiB of the device. All memory is reserved by create() and touched as needed: nothing
 // is allocated later, so everything works in the fault path. Threads: the caller's lock.
 //
-// I1 A page is free, used, or deferred (freed, but kept for one or two more checkpoints).
 // Where files may share blocks, each used page has one owner or more. A page that has lost one of several counts as shared
 // for two more checkpoints: whichever of the two on the device is read back, the one that has left may be there again, and
 // the page must hold what it held then.
 //
+// I1 A page is free, used, or deferred (freed, but kept for one or two more checkpoints).
 // I2 used_in_group_ counts the set bits of used_; deferred pages are set in used_ too.
 #pragma once
 

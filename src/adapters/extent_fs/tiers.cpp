@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One file, served by two: dax serves what is on direct devices, and holes; the page cache serves the rest, and all of a
-// file that is not S_DAX. Both look at
-// the answer of direct_access under invalidate_lock, and refuse what is not theirs; whoever was wrong looks again.
+// file that is not S_DAX. Both look at the answer of direct_access under invalidate_lock, and refuse what is not theirs;
+// whoever was wrong looks again.
 //
 // A page changes hands when
 //   a hole gets blocks on a device that is not direct (fill_holes): dax may have shown zeros there;
@@ -121,11 +121,7 @@ Result<void> ExtentInode::fill_holes(PageRange pages) noexcept {
   const SharedLock thawed(file_system_.freeze_lock());
   const ExclusiveLock no_faults(mapping().invalidate_lock());
   while (!pages.empty()) {
-    FileExtent here;
-    {
-      const MutexLock guard(file_system_.allocation_lock());
-      here = look_up_locked(pages.first, pages.pages);
-    }
+    const FileExtent here = look_up(pages);
     std::uint64_t done = here.pages.pages;
     if (here.kind == FileExtent::Kind::hole) {
       // What dax shows as zeros there, with the huge pages that reach into it.
@@ -161,13 +157,8 @@ Result<void> ExtentInode::write_back(ByteRange bytes) noexcept {
     return flushed;
   }
   const Result<void> written = cached_->writeback_range(bytes);
-  // The page cache knows of one copy only.
-  const std::uint64_t end = byte_of(Pgoff{end_of_blocks()});
-  const Result<void> copied =
-      bytes.offset < end ? copy_to_second({bytes.offset, std::min(bytes.length, end - bytes.offset)}) : Result<void>();
   DAXSIM_TRY_VOID(flushed);
-  DAXSIM_TRY_VOID(written);
-  return copied;
+  return written;
 }
 
 }  // namespace extent_fs

@@ -323,7 +323,8 @@ TEST_P(ChunkBalance, WaitsForAPin) {
 }
 
 TEST(ChunkBalanceRace, AFaultMakesBlocksWrittenBeforeTheyMove) {
-  // The balance has found unwritten blocks, which need no copy, and waits to block faults; one page of them is written then.
+  // The balance has found unwritten blocks, which need no copy, and waits to block faults; one page of them is written
+  // then.
   World world(ChunkProfile::single, 512_KiB);
   const auto file = world.create("a");
   must(file->fallocate(Fallocate::allocate, {0, 3 * kPageSize}));
