@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <optional>
 #include <thread>
@@ -194,6 +195,33 @@ TEST(Balance, Scenario95_WithoutItsStepsAStoreIsLost) {
   EXPECT_EQ(survives(Policy{}.without(Step::relocate_delete_entries)), 1U);
   // The CPU copies what its caches hold, so that a flush that is left out loses nothing here.
   EXPECT_EQ(survives(Policy{}.without(Step::relocate_flush)), 2U);
+}
+
+// Two copies of a file that goes through the page cache: fsync has made both when it returns.
+TEST(Dup, FsyncOfACachedFileMakesBothCopies) {
+  const TemporaryFile media;
+  Machine machine;
+  DeviceHandle device = must(machine.attach(sim::Pmem{.path = media.path(), .size = 8_MiB}));
+  {
+    FileSystem made = must(machine.mkfs<ChunkFs>(std::array{device}, ChunkFsOptions{.profile = ChunkProfile::dup}));
+    must(made.unmount());
+  }
+  {
+    FileSystem fs = must(machine.mount<ChunkFs>(std::array{device}, MountOptions{.dax = DaxOption::never}));
+    File file = must(fs.create("/file", kPages * kPageSize));
+    Process& process = machine.spawn();
+    const std::uint64_t address = must(process.mmap(file.open_file(), {}));
+    for (std::uint64_t page = 0; page < kPages; ++page) {
+      ASSERT_TRUE(process.store(address + page * kPageSize, page + 1).ok());
+    }
+    must(file.fsync());
+    must(machine.power_cut());
+  }
+  machine = must(machine.reboot());
+  FileSystem fs = must(machine.mount<ChunkFs>(machine.devices()));
+  const ChunkFs::ScrubReport report = must(ChunkFs::scrub(*fs.super_block()));
+  EXPECT_EQ(report.pages, kPages);
+  EXPECT_EQ(report.repaired, 0U);
 }
 
 }  // namespace
