@@ -5,8 +5,10 @@
 
 DAXSIM_BEGIN
 
+// The mapping may be the last handle of the machine: it keeps a File as whole as this one.
 Result<Mapping> File::map(const MapOptions& options, LiveBackend backend) {
-  return Mapping::map(core_->system, file_, options, backend);
+  const auto kept = std::make_shared<File>(File(core_, file_));
+  return Mapping::map(core_->system, std::shared_ptr<OpenFile>(kept, file_.get()), options, backend);
 }
 
 Result<File> FileSystem::create(std::string_view name, std::uint64_t size) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <latch>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -148,6 +149,23 @@ TEST(PowerCut, LastHandlesAreReplaced) {
   file = must(world.fs.open("/file"));
 
   EXPECT_EQ(file.size(), 1_MiB);
+}
+
+// A mapping that is the last handle of its machine: it reads as dead, and goes whenever it likes.
+TEST(PowerCut, AMappingOutlivesItsMachine) {
+  TemporaryFile media;
+  Machine machine;
+  std::optional<Mapping> left;
+  {
+    FileSystem fs = must(machine.mkfs<LinearFs>(must(machine.attach(sim::Pmem{.path = media.path(), .size = 8_MiB}))));
+    left = must(must(fs.create("/file", 1_MiB)).map());
+    left->data()[0] = std::byte{1};
+  }
+  must(machine.power_cut());
+  machine = must(machine.reboot());
+  EXPECT_ERRNO(left->msync({0, kPageSize}), Errno::eshutdown);
+  left.reset();
+  EXPECT_TRUE(machine.mount<LinearFs>(machine.devices().front()).ok());
 }
 
 // Without a power cut, a reboot is a clean one: nothing is lost.

@@ -20,7 +20,7 @@ DAXSIM_BEGIN
 
 class MachineCore;
 
-// An open file. Move-only; closing is destruction. Mappings keep the file open on their own.
+// An open file. Move-only; closing is destruction. Mappings keep the file, and the machine, on their own.
 class File {
  public:
   File(File&&) noexcept = default;
