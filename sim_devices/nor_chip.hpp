@@ -26,6 +26,7 @@
 #include "daxsim/base/units.hpp"
 #include "daxsim/sim_devices/nor_flash.hpp"
 #include "nor_commands.hpp"
+#include "nor_geometry.hpp"
 
 DAXSIM_BEGIN
 namespace sim {
@@ -47,13 +48,6 @@ struct NorDefects {
   NorFaults faults;
   std::uint64_t seed = 0;
 };
-
-ByteRange nor_block(const NorPart& part, std::uint64_t address) noexcept;
-std::uint32_t nor_block_index(const NorPart& part, std::uint64_t address) noexcept;
-// Typical time of an erase of the block at `address`.
-std::chrono::nanoseconds nor_erase_time(const NorPart& part, std::uint64_t address) noexcept;
-// Typical time of a program of `bytes`.
-std::chrono::nanoseconds nor_program_time(const NorPart& part, std::uint64_t bytes) noexcept;
 
 class NorChip {
  public:
@@ -128,6 +122,7 @@ class NorChip {
   void break_buffer(std::uint64_t address);
   void execute(NorCommand command, std::uint64_t address);
   void execute_busy(NorCommand command, std::uint64_t address);
+  static std::optional<Mode> mode_of(NorCommand command) noexcept;
   void begin_collecting(NorCommand command, std::uint64_t address);
   void begin_program();
   void begin_erase(std::uint64_t address);
@@ -167,8 +162,6 @@ class NorChip {
 
 // The word of a block, in identifier mode, whose bit 0 says that it is locked.
 inline constexpr std::uint64_t kLockWord = 2;
-// The word at a word address of the CFI tables of a part; 0 where they have nothing.
-std::uint16_t nor_cfi(const NorPart& part, std::uint64_t word_address) noexcept;
 
 }  // namespace sim
 DAXSIM_END
