@@ -74,6 +74,10 @@ void NorChip::begin(Operation& operation, Time duration) {
   const bool hangs = std::ranges::find(hanging, nor_block_index(part_, operation.bytes.offset)) != hanging.end();
   operation.phase = Phase::running;
   operation.ends = hangs ? kNever : clock_.now() + duration;
+  ++operations_;
+  if (cells_.observer != nullptr) {
+    cells_.observer->on_begin();
+  }
 }
 
 void NorChip::suspend() {
@@ -113,6 +117,12 @@ std::uint64_t NorChip::noise(std::uint64_t a, std::uint64_t b) const noexcept {
   return scramble(scramble(scramble(defects_.seed) ^ a) ^ b);
 }
 
+void NorChip::note_change(std::uint64_t address) const {
+  if (cells_.observer != nullptr) {
+    cells_.observer->on_change(cells_.first + address);
+  }
+}
+
 // False when a stuck bit has its own value.
 bool NorChip::store(NorCells cells, std::uint64_t address, std::byte value) const noexcept {
   std::byte stored = value;
@@ -128,6 +138,7 @@ bool NorChip::store(NorCells cells, std::uint64_t address, std::byte value) cons
 
 void NorChip::end_program() {
   program_.phase = Phase::idle;
+  note_change(program_.bytes.offset);
   bool is_right = true;
   for (std::uint64_t address = program_.bytes.offset; address < program_.bytes.end(); ++address) {
     const std::byte old = cells_.bytes[address];
@@ -154,6 +165,7 @@ bool NorChip::wears_out(std::uint32_t block) const noexcept {
 void NorChip::end_erase() {
   erase_.phase = Phase::idle;
   const ByteRange bytes = erase_.bytes;
+  note_change(bytes.offset);
   const std::uint32_t block = nor_block_index(part_, bytes.offset);
   bool is_right = true;
   std::ranges::fill(cells_.bytes.subspan(bytes.offset, bytes.length), kErased);
@@ -180,6 +192,9 @@ std::size_t NorChip::partition_of(std::uint64_t address) const noexcept {
 void NorChip::write(std::uint64_t address, std::uint16_t word) {
   settle();
   address -= address % part_.bus_bytes;
+  if (cells_.observer != nullptr) {
+    cells_.observer->on_write(cells_.first + address, word);
+  }
   if (collecting_ == Collecting::nothing) {
     take_cycle(address, static_cast<std::uint8_t>(word));
   } else {
@@ -421,6 +436,7 @@ void NorChip::begin_erase(std::uint64_t address) {
   if (may_change(address, intel_status::kEraseError)) {
     erase_.bytes = nor_block(part_, address);
     ++cells_.marks[nor_block_index(part_, address)].erases;
+    note_change(address);
     begin(erase_, nor_erase_time(part_, address));
   }
 }
@@ -433,8 +449,23 @@ NorLoad NorChip::read(std::uint64_t address) {
   return is_intel() ? read_intel(address) : read_amd(address);
 }
 
+// Whether every read of `bytes`, which are inside one block, shows data and nothing else.
+bool NorChip::shows_data(ByteRange bytes) const noexcept {
+  return program_.phase == Phase::idle && erase_.phase == Phase::idle && !failure_.is_shown &&
+         partitions_[partition_of(bytes.offset)].mode == Mode::array &&
+         cells_.marks[nor_block_index(part_, bytes.offset)].is_unstable == 0;
+}
+
 void NorChip::read(std::uint64_t address, std::span<std::byte> to) {
+  settle();
   for (std::size_t i = 0; i < to.size();) {
+    const std::uint64_t block_end = nor_block(part_, address + i).end();
+    const ByteRange in_block{address + i, std::min<std::uint64_t>(to.size() - i, block_end - (address + i))};
+    if (shows_data(in_block)) {
+      std::ranges::copy(cells_.bytes.subspan(in_block.offset, in_block.length), to.begin() + i);
+      i += in_block.length;
+      continue;
+    }
     const std::uint64_t in_word = (address + i) % part_.bus_bytes;
     const std::uint16_t word = read(address + i).word;
     for (std::uint64_t byte = in_word; byte < part_.bus_bytes && i < to.size(); ++byte) {

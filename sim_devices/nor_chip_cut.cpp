@@ -2,6 +2,7 @@
 // What a power cut leaves of the operations in flight (docs/nor-flash.md, "A power cut").
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 
 #include "nor_chip.hpp"
 
@@ -61,19 +62,25 @@ void NorChip::cut_program(std::uint32_t outcome, NorCells cells) const {
 }
 
 void NorChip::cut_erase(EraseOutcome outcome, NorCells cells) const {
+  if (outcome == EraseOutcome::nothing) {
+    return;
+  }
   const ByteRange bytes = erase_.bytes;
+  const std::span block = cells.bytes.subspan(bytes.offset, bytes.length);
   NorMark& mark = cells.marks[nor_block_index(part_, bytes.offset)];
-  for (std::uint64_t i = 0; i < bytes.length && outcome != EraseOutcome::nothing; ++i) {
-    const std::uint64_t address = bytes.offset + i;
-    std::byte value = kErased;
-    if (outcome == EraseOutcome::all_zeroes) {
-      value = std::byte{0};
-    } else if (outcome == EraseOutcome::half && i >= bytes.length / 2) {
-      value = cells.bytes[address];
-    } else if (outcome == EraseOutcome::random) {
-      value = std::byte{static_cast<std::uint8_t>(noise(address, mark.erases))};
+  if (outcome == EraseOutcome::random) {
+    for (std::size_t i = 0; i < block.size(); i += sizeof(std::uint64_t)) {
+      const std::uint64_t random = noise(mark.erases, bytes.offset + i);
+      std::memcpy(&block[i], &random, std::min(sizeof random, block.size() - i));
     }
-    store(cells, address, value);
+  } else {
+    const std::size_t count = outcome == EraseOutcome::half ? block.size() / 2 : block.size();
+    std::ranges::fill(block.first(count), outcome == EraseOutcome::all_zeroes ? std::byte{0} : kErased);
+  }
+  for (const StuckBit& stuck : defects_.faults.stuck) {
+    if (contains(bytes, stuck.offset)) {
+      store(cells, stuck.offset, cells.bytes[stuck.offset]);
+    }
   }
   if (outcome == EraseOutcome::random || outcome == EraseOutcome::looks_erased) {
     mark.is_unstable = 1;
