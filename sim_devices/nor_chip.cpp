@@ -459,13 +459,19 @@ bool NorChip::shows_data(ByteRange bytes) const noexcept {
 void NorChip::read(std::uint64_t address, std::span<std::byte> to) {
   settle();
   for (std::size_t i = 0; i < to.size();) {
-    const std::uint64_t block_end = nor_block(part_, address + i).end();
-    const ByteRange in_block{address + i, std::min<std::uint64_t>(to.size() - i, block_end - (address + i))};
-    if (shows_data(in_block)) {
-      std::ranges::copy(cells_.bytes.subspan(in_block.offset, in_block.length), to.begin() + i);
-      i += in_block.length;
-      continue;
+    const std::uint64_t at = address + i;
+    const auto in_block = static_cast<std::size_t>(std::min(to.size() - i, nor_block(part_, at).end() - at));
+    if (shows_data({at, in_block})) {
+      std::ranges::copy(cells_.bytes.subspan(at, in_block), to.subspan(i).begin());
+    } else {
+      read_words(at, to.subspan(i, in_block));
     }
+    i += in_block;
+  }
+}
+
+void NorChip::read_words(std::uint64_t address, std::span<std::byte> to) {
+  for (std::size_t i = 0; i < to.size();) {
     const std::uint64_t in_word = (address + i) % part_.bus_bytes;
     const std::uint16_t word = read(address + i).word;
     for (std::uint64_t byte = in_word; byte < part_.bus_bytes && i < to.size(); ++byte) {

@@ -133,6 +133,7 @@ class NorChip {
   Operation* busy() noexcept { return const_cast<Operation*>(std::as_const(*this).busy()); }
   [[nodiscard]] bool changes(std::uint64_t address) const noexcept;
   [[nodiscard]] bool shows_data(ByteRange bytes) const noexcept;
+  void read_words(std::uint64_t address, std::span<std::byte> to);
 
   void take_cycle(std::uint64_t address, std::uint8_t data);
   enum class Match : std::uint8_t { none, begun, complete };
