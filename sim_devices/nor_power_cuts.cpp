@@ -55,7 +55,7 @@ void copy_blocks(const NorMediaFile& media, std::span<const std::uint64_t> addre
     const NorCells target = media.cells(chip, to);
     const ByteRange block = nor_block(part, address % part.size());
     const std::uint32_t index = nor_block_index(part, block.offset);
-    std::ranges::copy(source.bytes.subspan(block.offset, block.length), target.bytes.begin() + block.offset);
+    std::ranges::copy(source.bytes.subspan(block.offset, block.length), target.bytes.subspan(block.offset).begin());
     target.marks[index] = source.marks[index];
   }
 }
