@@ -2,8 +2,6 @@
 #include "nor_chip.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <cassert>
 #include <utility>
 
 DAXSIM_BEGIN
@@ -11,10 +9,6 @@ namespace sim {
 namespace {
 
 constexpr auto kNever = std::chrono::nanoseconds::max();
-constexpr std::byte kErased{0xff};
-
-// The outcomes of a program that changes something: nothing, six torn ones, all.
-constexpr std::uint32_t kProgramOutcomes = 8;
 
 // A worn block fails one erase of so many.
 constexpr std::uint64_t kWornSucceeds = 4;
@@ -31,66 +25,7 @@ constexpr std::uint64_t scramble(std::uint64_t number) noexcept {
   return number ^ (number >> 31);
 }
 
-// Of the bits that a program has yet to clear in byte `i` of `count`, those that it has cleared.
-constexpr std::uint8_t torn_mask(std::uint32_t outcome, std::uint64_t i, std::uint64_t count,
-                                 std::uint64_t random) noexcept {
-  switch (outcome) {
-    case 1:
-      return i < count / 2 ? 0xff : 0;
-    case 2:
-      return i < count / 2 ? 0 : 0xff;
-    case 3:
-      return 0x0f;
-    case 4:
-      return 0xf0;
-    default:
-      return static_cast<std::uint8_t>(random);
-  }
-}
-
-struct BlockAt {
-  ByteRange bytes;
-  std::uint32_t index = 0;
-  std::chrono::nanoseconds erase{};
-};
-
-BlockAt block_at(const NorPart& part, std::uint64_t address) noexcept {
-  std::uint64_t start = 0;
-  std::uint32_t index = 0;
-  for (const EraseRegion& region : part.regions) {
-    const std::uint64_t length = std::uint64_t{region.blocks} * region.block_bytes;
-    if (address - start < length) {
-      const std::uint64_t i = (address - start) / region.block_bytes;
-      return {.bytes = {start + i * region.block_bytes, region.block_bytes},
-              .index = index + static_cast<std::uint32_t>(i),
-              .erase = region.erase};
-    }
-    start += length;
-    index += region.blocks;
-  }
-  assert(false && "inside the chip");
-  return {};
-}
-
-constexpr bool contains(ByteRange bytes, std::uint64_t address) noexcept {
-  return address - bytes.offset < bytes.length;
-}
-
 }  // namespace
-
-ByteRange nor_block(const NorPart& part, std::uint64_t address) noexcept { return block_at(part, address).bytes; }
-
-std::uint32_t nor_block_index(const NorPart& part, std::uint64_t address) noexcept {
-  return block_at(part, address).index;
-}
-
-std::chrono::nanoseconds nor_erase_time(const NorPart& part, std::uint64_t address) noexcept {
-  return block_at(part, address).erase;
-}
-
-std::chrono::nanoseconds nor_program_time(const NorPart& part, std::uint64_t bytes) noexcept {
-  return bytes <= part.bus_bytes ? part.program_word : part.program_byte * static_cast<std::int64_t>(bytes);
-}
 
 NorChip::NorChip(const NorPart& part, NorDefects defects, NorCells cells, const VirtualClock& clock)
     : part_(part),
@@ -139,6 +74,10 @@ void NorChip::begin(Operation& operation, Time duration) {
   const bool hangs = std::ranges::find(hanging, nor_block_index(part_, operation.bytes.offset)) != hanging.end();
   operation.phase = Phase::running;
   operation.ends = hangs ? kNever : clock_.now() + duration;
+  ++operations_;
+  if (cells_.observer != nullptr) {
+    cells_.observer->on_begin();
+  }
 }
 
 void NorChip::suspend() {
@@ -178,6 +117,12 @@ std::uint64_t NorChip::noise(std::uint64_t a, std::uint64_t b) const noexcept {
   return scramble(scramble(scramble(defects_.seed) ^ a) ^ b);
 }
 
+void NorChip::note_change(std::uint64_t address) const {
+  if (cells_.observer != nullptr) {
+    cells_.observer->on_change(cells_.first + address);
+  }
+}
+
 // False when a stuck bit has its own value.
 bool NorChip::store(NorCells cells, std::uint64_t address, std::byte value) const noexcept {
   std::byte stored = value;
@@ -193,6 +138,7 @@ bool NorChip::store(NorCells cells, std::uint64_t address, std::byte value) cons
 
 void NorChip::end_program() {
   program_.phase = Phase::idle;
+  note_change(program_.bytes.offset);
   bool is_right = true;
   for (std::uint64_t address = program_.bytes.offset; address < program_.bytes.end(); ++address) {
     const std::byte old = cells_.bytes[address];
@@ -219,6 +165,7 @@ bool NorChip::wears_out(std::uint32_t block) const noexcept {
 void NorChip::end_erase() {
   erase_.phase = Phase::idle;
   const ByteRange bytes = erase_.bytes;
+  note_change(bytes.offset);
   const std::uint32_t block = nor_block_index(part_, bytes.offset);
   bool is_right = true;
   std::ranges::fill(cells_.bytes.subspan(bytes.offset, bytes.length), kErased);
@@ -236,68 +183,6 @@ void NorChip::end_erase() {
   }
 }
 
-// Power cuts
-
-void NorChip::pending_operations(std::uint64_t base, std::vector<LineHistory>& operations) {
-  settle();
-  const auto begin = static_cast<std::ptrdiff_t>(operations.size());
-  if (program_.phase != Phase::idle) {
-    bool changes_bits = false;
-    for (std::uint64_t address = program_.bytes.offset; address < program_.bytes.end(); ++address) {
-      changes_bits |= (cells_.bytes[address] & ~program_.data[address & (program_.data.size() - 1)]) != std::byte{0};
-    }
-    if (changes_bits) {
-      operations.push_back({.offset = base + program_.bytes.offset, .outcomes = kProgramOutcomes});
-    }
-  }
-  if (erase_.phase != Phase::idle) {
-    operations.push_back({.offset = base + erase_.bytes.offset, .outcomes = kEraseOutcomes});
-  }
-  std::ranges::sort(operations.begin() + begin, operations.end(), {}, &LineHistory::offset);
-}
-
-void NorChip::cut_program(std::uint32_t outcome, NorCells cells) const {
-  for (std::uint64_t i = 0; i < program_.bytes.length && outcome != 0; ++i) {
-    const std::uint64_t address = program_.bytes.offset + i;
-    const std::byte old = cells.bytes[address];
-    const std::byte pending = old & ~program_.data[address & (program_.data.size() - 1)];
-    const std::uint8_t mask =
-        outcome == kProgramOutcomes - 1 ? 0xff : torn_mask(outcome, i, program_.bytes.length, noise(address, outcome));
-    store(cells, address, old & ~(pending & std::byte{mask}));
-  }
-}
-
-void NorChip::cut_erase(EraseOutcome outcome, NorCells cells) const {
-  const ByteRange bytes = erase_.bytes;
-  NorMark& mark = cells.marks[nor_block_index(part_, bytes.offset)];
-  for (std::uint64_t i = 0; i < bytes.length && outcome != EraseOutcome::nothing; ++i) {
-    const std::uint64_t address = bytes.offset + i;
-    std::byte value = kErased;
-    if (outcome == EraseOutcome::all_zeroes) {
-      value = std::byte{0};
-    } else if (outcome == EraseOutcome::half && i >= bytes.length / 2) {
-      value = cells.bytes[address];
-    } else if (outcome == EraseOutcome::random) {
-      value = std::byte{static_cast<std::uint8_t>(noise(address, mark.erases))};
-    }
-    store(cells, address, value);
-  }
-  if (outcome == EraseOutcome::random || outcome == EraseOutcome::looks_erased) {
-    mark.is_unstable = 1;
-  } else if (outcome == EraseOutcome::erased) {
-    mark.is_unstable = 0;
-  }
-}
-
-void NorChip::cut(std::uint64_t address, std::uint32_t outcome, NorCells cells) const {
-  if (program_.phase != Phase::idle && program_.bytes.offset == address) {
-    cut_program(outcome, cells);
-  } else {
-    assert(erase_.phase != Phase::idle && erase_.bytes.offset == address);
-    cut_erase(static_cast<EraseOutcome>(outcome), cells);
-  }
-}
-
 // Commands
 
 std::size_t NorChip::partition_of(std::uint64_t address) const noexcept {
@@ -307,6 +192,9 @@ std::size_t NorChip::partition_of(std::uint64_t address) const noexcept {
 void NorChip::write(std::uint64_t address, std::uint16_t word) {
   settle();
   address -= address % part_.bus_bytes;
+  if (cells_.observer != nullptr) {
+    cells_.observer->on_write(cells_.first + address, word);
+  }
   if (collecting_ == Collecting::nothing) {
     take_cycle(address, static_cast<std::uint8_t>(word));
   } else {
@@ -374,28 +262,33 @@ void NorChip::break_sequence(std::uint64_t address) {
   }
 }
 
+// What a partition shows after the command; none: the command is not about that.
+std::optional<NorChip::Mode> NorChip::mode_of(NorCommand command) noexcept {
+  switch (command) {
+    case NorCommand::read_array:
+      return Mode::array;
+    case NorCommand::read_status:
+      return Mode::status;
+    case NorCommand::read_identifier:
+      return Mode::identifier;
+    case NorCommand::read_cfi:
+      return Mode::cfi;
+    default:
+      return std::nullopt;
+  }
+}
+
 void NorChip::execute_busy(NorCommand command, std::uint64_t address) {
   const bool is_elsewhere = partition_of(address) != partition_of(busy()->bytes.offset);
-  switch (command) {
-    case NorCommand::suspend:
-      suspend();
-      break;
-    case NorCommand::resume:
-      resume();
-      break;
-    case NorCommand::read_status:
-      at(address).mode = Mode::status;
-      break;
-    case NorCommand::read_array:
-    case NorCommand::read_identifier:
-    case NorCommand::read_cfi:
-      if (is_elsewhere) {
-        execute(command, address);
-      }
-      break;
-    default:
-      break;  // a busy chip does not listen
-  }
+  if (command == NorCommand::suspend) {
+    suspend();
+  } else if (command == NorCommand::resume) {
+    resume();
+  } else if (command == NorCommand::read_status) {
+    at(address).mode = Mode::status;
+  } else if (is_elsewhere && mode_of(command)) {
+    execute(command, address);
+  }  // else: a busy chip does not listen
 }
 
 void NorChip::execute(NorCommand command, std::uint64_t address) {
@@ -406,19 +299,13 @@ void NorChip::execute(NorCommand command, std::uint64_t address) {
                         (command != NorCommand::read_array || failure_.status == amd_status::kAborted);
     return;
   }
+  if (const std::optional<Mode> mode = mode_of(command)) {
+    partition.mode = *mode;
+    return;
+  }
   switch (command) {
-    case NorCommand::read_array:
     case NorCommand::abort_reset:
       partition.mode = Mode::array;
-      break;
-    case NorCommand::read_status:
-      partition.mode = Mode::status;
-      break;
-    case NorCommand::read_identifier:
-      partition.mode = Mode::identifier;
-      break;
-    case NorCommand::read_cfi:
-      partition.mode = Mode::cfi;
       break;
     case NorCommand::clear_status:
       partition.errors = 0;
@@ -438,8 +325,7 @@ void NorChip::execute(NorCommand command, std::uint64_t address) {
     case NorCommand::resume:
       resume();
       break;
-    case NorCommand::suspend:
-    case NorCommand::confirm_buffer:
+    default:
       break;
   }
 }
@@ -550,6 +436,7 @@ void NorChip::begin_erase(std::uint64_t address) {
   if (may_change(address, intel_status::kEraseError)) {
     erase_.bytes = nor_block(part_, address);
     ++cells_.marks[nor_block_index(part_, address)].erases;
+    note_change(address);
     begin(erase_, nor_erase_time(part_, address));
   }
 }
@@ -562,7 +449,28 @@ NorLoad NorChip::read(std::uint64_t address) {
   return is_intel() ? read_intel(address) : read_amd(address);
 }
 
+// Whether every read of `bytes`, which are inside one block, shows data and nothing else.
+bool NorChip::shows_data(ByteRange bytes) const noexcept {
+  return program_.phase == Phase::idle && erase_.phase == Phase::idle && !failure_.is_shown &&
+         partitions_[partition_of(bytes.offset)].mode == Mode::array &&
+         cells_.marks[nor_block_index(part_, bytes.offset)].is_unstable == 0;
+}
+
 void NorChip::read(std::uint64_t address, std::span<std::byte> to) {
+  settle();
+  for (std::size_t i = 0; i < to.size();) {
+    const std::uint64_t at = address + i;
+    const auto in_block = static_cast<std::size_t>(std::min(to.size() - i, nor_block(part_, at).end() - at));
+    if (shows_data({at, in_block})) {
+      std::ranges::copy(cells_.bytes.subspan(at, in_block), to.subspan(i).begin());
+    } else {
+      read_words(at, to.subspan(i, in_block));
+    }
+    i += in_block;
+  }
+}
+
+void NorChip::read_words(std::uint64_t address, std::span<std::byte> to) {
   for (std::size_t i = 0; i < to.size();) {
     const std::uint64_t in_word = (address + i) % part_.bus_bytes;
     const std::uint16_t word = read(address + i).word;
@@ -668,60 +576,6 @@ std::uint16_t NorChip::identifier(std::uint64_t address) const noexcept {
     default:
       return 0;
   }
-}
-
-std::uint16_t nor_cfi(const NorPart& part, std::uint64_t word_address) noexcept {
-  const auto log2 = [](std::uint64_t number) {
-    return static_cast<std::uint16_t>(number <= 1 ? 0 : std::bit_width(number - 1));
-  };
-  const auto log2_time = [&log2](std::chrono::nanoseconds time, std::chrono::nanoseconds unit) {
-    return log2(static_cast<std::uint64_t>((time + unit - std::chrono::nanoseconds(1)) / unit));
-  };
-  const auto set = static_cast<std::uint16_t>(part.commands);
-  constexpr std::uint64_t kRegions = 0x2d;  // four words each
-  switch (word_address) {
-    case 0x10:
-      return 'Q';
-    case 0x11:
-      return 'R';
-    case 0x12:
-      return 'Y';
-    case 0x13:
-      return set & 0xff;
-    case 0x14:
-      return set >> 8;
-    case 0x1f:
-      return log2_time(part.program_word, std::chrono::microseconds(1));
-    case 0x20:
-      return log2_time(nor_program_time(part, part.buffer_bytes), std::chrono::microseconds(1));
-    case 0x21:
-      return log2_time(std::ranges::max_element(part.regions, {}, &EraseRegion::erase)->erase,
-                       std::chrono::milliseconds(1));
-    case 0x23:
-    case 0x24:
-    case 0x25:
-      return part.limit_shift;
-    case 0x27:
-      return log2(part.size());
-    case 0x28:
-      return part.bus_bytes - 1;
-    case 0x2a:
-      return log2(part.buffer_bytes);
-    case 0x2c:
-      return static_cast<std::uint16_t>(std::ranges::count_if(part.regions, &EraseRegion::blocks));
-    default:
-      break;
-  }
-  if (word_address < kRegions || word_address >= kRegions + 4 * part.regions.size()) {
-    return 0;
-  }
-  const EraseRegion& region = part.regions[(word_address - kRegions) / 4];
-  if (region.blocks == 0) {
-    return 0;
-  }
-  const std::uint32_t words[] = {(region.blocks - 1) & 0xff, (region.blocks - 1) >> 8, (region.block_bytes >> 8) & 0xff,
-                                 region.block_bytes >> 16};
-  return static_cast<std::uint16_t>(words[(word_address - kRegions) % 4]);
 }
 
 }  // namespace sim

@@ -9,7 +9,7 @@
 // I2 Cells change at the end of an operation only (settle), never between; a block's count of erases at the begin.
 // I3 Nothing happens but by a cycle and by the clock; equal cycles at equal times have equal effects.
 //
-// Memory is allocated by the constructor only. Addresses are bytes of this chip. Not thread-safe.
+// Memory is allocated by the constructor only (and by an observer). Addresses are bytes of this chip. Not thread-safe.
 #pragma once
 
 #include <array>
@@ -26,6 +26,7 @@
 #include "daxsim/base/units.hpp"
 #include "daxsim/sim_devices/nor_flash.hpp"
 #include "nor_commands.hpp"
+#include "nor_geometry.hpp"
 
 DAXSIM_BEGIN
 namespace sim {
@@ -37,9 +38,25 @@ struct NorMark {
 };
 static_assert(sizeof(NorMark) == 8, "of the media file");
 
+// Who wants to know what happens to a chip. Addresses are bytes of the device. Called under the lock of the device.
+class NorObserver {
+ public:
+  // A write cycle is about to take effect.
+  virtual void on_write(std::uint64_t address, std::uint16_t word) = 0;
+  // A program or an erase has begun, by the last write cycle.
+  virtual void on_begin() = 0;
+  // The block that holds `address` has changed, or its mark has.
+  virtual void on_change(std::uint64_t address) = 0;
+
+ protected:
+  ~NorObserver() = default;
+};
+
 struct NorCells {
   std::span<std::byte> bytes;
-  std::span<NorMark> marks;  // by block
+  std::span<NorMark> marks;         // by block
+  std::uint64_t first = 0;          // of `bytes` in the device
+  NorObserver* observer = nullptr;  // null: nobody
 };
 
 // What is wrong with one chip: NorFaults with blocks and bytes of this chip.
@@ -47,13 +64,6 @@ struct NorDefects {
   NorFaults faults;
   std::uint64_t seed = 0;
 };
-
-ByteRange nor_block(const NorPart& part, std::uint64_t address) noexcept;
-std::uint32_t nor_block_index(const NorPart& part, std::uint64_t address) noexcept;
-// Typical time of an erase of the block at `address`.
-std::chrono::nanoseconds nor_erase_time(const NorPart& part, std::uint64_t address) noexcept;
-// Typical time of a program of `bytes`.
-std::chrono::nanoseconds nor_program_time(const NorPart& part, std::uint64_t bytes) noexcept;
 
 class NorChip {
  public:
@@ -68,6 +78,8 @@ class NorChip {
   // As many reads as it takes, byte by byte.
   void read(std::uint64_t address, std::span<std::byte> to);
 
+  // Operations that have begun, ever.
+  [[nodiscard]] std::uint64_t operations() const noexcept { return operations_; }
   // When the chip will next change by itself; none: never. It stands for polling.
   [[nodiscard]] std::optional<Time> next_change() const noexcept;
 
@@ -110,6 +122,7 @@ class NorChip {
   bool store(NorCells cells, std::uint64_t address, std::byte value) const noexcept;
   void cut_program(std::uint32_t outcome, NorCells cells) const;
   void cut_erase(EraseOutcome outcome, NorCells cells) const;
+  void note_change(std::uint64_t address) const;
   [[nodiscard]] bool wears_out(std::uint32_t block) const noexcept;
 
   [[nodiscard]] bool is_intel() const noexcept { return part_.commands == NorCommandSet::intel; }
@@ -119,6 +132,8 @@ class NorChip {
   [[nodiscard]] const Operation* busy() const noexcept;
   Operation* busy() noexcept { return const_cast<Operation*>(std::as_const(*this).busy()); }
   [[nodiscard]] bool changes(std::uint64_t address) const noexcept;
+  [[nodiscard]] bool shows_data(ByteRange bytes) const noexcept;
+  void read_words(std::uint64_t address, std::span<std::byte> to);
 
   void take_cycle(std::uint64_t address, std::uint8_t data);
   enum class Match : std::uint8_t { none, begun, complete };
@@ -128,6 +143,7 @@ class NorChip {
   void break_buffer(std::uint64_t address);
   void execute(NorCommand command, std::uint64_t address);
   void execute_busy(NorCommand command, std::uint64_t address);
+  static std::optional<Mode> mode_of(NorCommand command) noexcept;
   void begin_collecting(NorCommand command, std::uint64_t address);
   void begin_program();
   void begin_erase(std::uint64_t address);
@@ -155,6 +171,7 @@ class NorChip {
   std::vector<bool> locked_;  // by block
   Operation program_;
   Operation erase_;
+  std::uint64_t operations_ = 0;
   Failure failure_;
   std::array<std::pair<std::uint64_t, std::uint8_t>, kMaxCycles> sequence_{};  // word address, data
   std::size_t cycles_ = 0;
@@ -167,8 +184,6 @@ class NorChip {
 
 // The word of a block, in identifier mode, whose bit 0 says that it is locked.
 inline constexpr std::uint64_t kLockWord = 2;
-// The word at a word address of the CFI tables of a part; 0 where they have nothing.
-std::uint16_t nor_cfi(const NorPart& part, std::uint64_t word_address) noexcept;
 
 }  // namespace sim
 DAXSIM_END

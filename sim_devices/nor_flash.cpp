@@ -58,12 +58,14 @@ struct Mtd::Chips {
     ByteRange bytes;
   };
 
-  Chips(std::shared_ptr<NorMediaFile> from, VirtualClock& time)
+  Chips(std::shared_ptr<NorMediaFile> from, VirtualClock& time, NorObserver* observer)
       : media(std::move(from)), config(media->config()), part(config.part), chip_bytes(part.size()), clock(time) {
     const MutexLock guard(lock);
     chips.reserve(config.chips);
     for (std::uint32_t i = 0; i < config.chips; ++i) {
-      chips.push_back(std::make_unique<Chip>(config, i, media->cells(i, media->bytes()), clock));
+      NorCells cells = media->cells(i, media->bytes());
+      cells.observer = observer;
+      chips.push_back(std::make_unique<Chip>(config, i, cells, clock));
     }
   }
 
@@ -147,10 +149,15 @@ struct Mtd::Chips {
 Mtd::Mtd(std::unique_ptr<Chips> chips) noexcept : chips_(std::move(chips)) {}
 
 Result<std::unique_ptr<Mtd>> Mtd::power_on(std::shared_ptr<NorMedia> media, VirtualClock& clock) {
+  return power_on(std::move(media), clock, nullptr);
+}
+
+Result<std::unique_ptr<Mtd>> Mtd::power_on(std::shared_ptr<NorMedia> media, VirtualClock& clock,
+                                           NorObserver* observer) {
   // There is no other NorMedia: only open() makes them.
   auto file = std::static_pointer_cast<NorMediaFile>(std::move(media));
   DAXSIM_TRY_VOID(file->take_view());
-  return std::unique_ptr<Mtd>(new Mtd(std::make_unique<Chips>(std::move(file), clock)));
+  return std::unique_ptr<Mtd>(new Mtd(std::make_unique<Chips>(std::move(file), clock, observer)));
 }
 
 Mtd::~Mtd() {
@@ -165,6 +172,15 @@ Mtd::~Mtd() {
 
 std::uint64_t Mtd::size() const noexcept { return chips_->media->size(); }
 const NorPart& Mtd::part() const noexcept { return chips_->part; }
+std::uint64_t Mtd::operations() const noexcept {
+  const MutexLock guard(chips_->lock);
+  std::uint64_t count = 0;
+  for (const auto& chip : chips_->chips) {
+    count += chip->driver.chip().operations();
+  }
+  return count;
+}
+
 ByteRange Mtd::erase_block(std::uint64_t offset) const noexcept { return chips_->block(offset); }
 
 std::uint32_t Mtd::erases(std::uint64_t offset) const noexcept {
@@ -401,6 +417,13 @@ Result<PowerCutReport> Mtd::power_cut(const PowerCut& choice) {
   chips_->is_cut = true;
   chips_->media->return_view();
   return report;
+}
+
+Result<void> Mtd::cut(const PowerCut& choice, std::span<std::byte> copy) {
+  const std::vector<LineHistory> operations = chips_->pending();
+  DAXSIM_TRY(const std::vector<std::uint32_t> chosen, choose_outcomes(operations, choice));
+  chips_->cut(operations, chosen, copy);
+  return {};
 }
 
 Result<NorContents> Mtd::contents_after(const PowerCut& choice) {

@@ -126,7 +126,8 @@ NorCells NorMediaFile::cells(std::uint32_t chip, std::span<std::byte> bytes) con
   const std::uint32_t blocks = config_.part.blocks();
   auto* const marks = reinterpret_cast<NorMark*>(bytes.data() + header_at() + sizeof(Header));
   return {.bytes = bytes.subspan(chip * chip_bytes, chip_bytes),
-          .marks = std::span(marks + std::size_t{chip} * blocks, blocks)};
+          .marks = std::span(marks + std::size_t{chip} * blocks, blocks),
+          .first = chip * chip_bytes};
 }
 
 Result<NorContents> NorMediaFile::contents() {

@@ -57,7 +57,8 @@ foreach(room IN LISTS DAXSIM_ROOMS)
   set(folder "${PROJECT_SOURCE_DIR}/${DAXSIM_ROOM_SOURCES_${id}}")
   file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp")
   file(GLOB headers CONFIGURE_DEPENDS
-    "${PROJECT_SOURCE_DIR}/include/daxsim/${room}/*.hpp" "${PROJECT_SOURCE_DIR}/include/daxsim/${room}.hpp")
+    "${PROJECT_SOURCE_DIR}/include/daxsim/${room}/*.hpp" "${PROJECT_SOURCE_DIR}/include/daxsim/${room}/*.h"
+    "${PROJECT_SOURCE_DIR}/include/daxsim/${room}.hpp")
 
   set(DAXSIM_ROOM_HEADERS_${id} ${headers})
   set(DAXSIM_ROOM_HAS_SOURCES_${id} FALSE)

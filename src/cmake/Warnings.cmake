@@ -8,14 +8,15 @@ set(DAXSIM_WARNINGS
   -Wextra
   -Wpedantic
   -Wshadow
-  -Woverloaded-virtual
   -Wcast-align
   -Wcast-qual
   -Wformat=2
   -Wunused
-  -Wextra-semi
   -Wundef
-  -Wvla)
+  -Wvla
+  # Of C++ only; the tests have a client in C.
+  $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wextra-semi>)
 
 # Narrowing is refused in the product; tests may write plain literals.
 set(DAXSIM_PRODUCT_WARNINGS -Wconversion)
@@ -28,7 +29,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   endif()
 elseif(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   # -Wnon-virtual-dtor here only: GCC's also refuses a protected destructor as soon as the class has a friend.
-  list(APPEND DAXSIM_WARNINGS -Wthread-safety -Wimplicit-fallthrough -Wnon-virtual-dtor)
+  list(APPEND DAXSIM_WARNINGS -Wthread-safety -Wimplicit-fallthrough $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>)
   # Two rules of GCC's -Wconversion, which has them in -Wsign-conversion only for C++.
   list(APPEND DAXSIM_PRODUCT_WARNINGS -Wno-sign-conversion -Wno-implicit-int-float-conversion)
 endif()

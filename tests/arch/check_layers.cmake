@@ -37,7 +37,7 @@ function(room_of_header result header)
 endfunction()
 
 file(GLOB_RECURSE files RELATIVE "${ROOT}"
-  "${ROOT}/include/*.hpp" "${ROOT}/src/*.hpp" "${ROOT}/src/*.cpp" "${ROOT}/sim_devices/*.hpp" "${ROOT}/sim_devices/*.cpp")
+  "${ROOT}/include/*.hpp" "${ROOT}/include/*.h" "${ROOT}/src/*.hpp" "${ROOT}/src/*.cpp" "${ROOT}/sim_devices/*.hpp" "${ROOT}/sim_devices/*.cpp")
 if(NOT files)
   message(FATAL_ERROR "no sources under ${ROOT}")
 endif()

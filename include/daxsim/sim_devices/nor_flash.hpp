@@ -86,6 +86,8 @@ struct NorContents {
   friend bool operator==(const NorContents&, const NorContents&) = default;
 };
 
+class NorObserver;
+
 // Where the word of a load comes from.
 enum class NorSource : std::uint8_t {
   array,   // data
@@ -118,6 +120,8 @@ class Mtd {
   // Bytes.
   [[nodiscard]] std::uint64_t size() const noexcept;
   [[nodiscard]] const NorPart& part() const noexcept;
+  // Programs and erases of one command each that have begun since the power came.
+  [[nodiscard]] std::uint64_t operations() const noexcept;
   // The block that holds byte `offset`, which is inside the device.
   [[nodiscard]] ByteRange erase_block(std::uint64_t offset) const noexcept;
   // How often an erase of that block was begun, ever.
@@ -194,7 +198,12 @@ class Mtd {
   Result<NorContents> contents_after(const PowerCut& choice);
 
  private:
+  friend class NorPowerCuts;
   struct Chips;
+  static Result<std::unique_ptr<Mtd>> power_on(std::shared_ptr<NorMedia> media, VirtualClock& clock,
+                                               NorObserver* observer);
+  // What a power cut would leave of the operations in flight, in a copy of all that survives. Errors: as power_cut.
+  Result<void> cut(const PowerCut& choice, std::span<std::byte> copy);
   explicit Mtd(std::unique_ptr<Chips> chips) noexcept;
   const std::unique_ptr<Chips> chips_;
 };
