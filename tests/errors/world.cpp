@@ -289,7 +289,8 @@ void add_device_actions(Actions& actions, World& world, Observer& saw, Choice& c
           [&device, &saw] { saw("Attachment::wait_unpinned", device.wait_unpinned({0})); },
           [&device, &saw] { saw("Attachment::advance", device.advance(LifeState::alive)); },
           [&world, &saw] {
-            saw("Device::make_view", world.device->make_view(world.file.open_file()->super_block()->system().arena));
+            saw("Device::make_view", world.device->make_view({.arena = world.context().system.arena,
+                                                              .clock = world.context().system.clock}));
           },
           [&world, &saw, &choice] {
             saw("LinearFs::mkfs", LinearFs::mkfs(world.handle.attachment(), {.files = choice.of({0U, ~0U})}));

@@ -46,7 +46,7 @@ class RamDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept override { return image_.size(); }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
-  Result<std::unique_ptr<DaxDevice>> make_view(Arena&) override { return Errno::ebusy; }
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext&) override { return Errno::ebusy; }
   [[nodiscard]] Image& image() noexcept { return image_; }
 
  private:

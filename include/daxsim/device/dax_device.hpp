@@ -58,6 +58,12 @@ class DaxDevice : public DeviceView {
 
   // How many lines of `bytes` differ between view and media.
   virtual std::uint64_t dirty_lines(ByteRange bytes) noexcept = 0;
+
+ private:
+  // By direct_access and flush.
+  Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept override;
+  Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept override;
+  Result<void> zero(ByteRange bytes) noexcept override;
 };
 
 DAXSIM_END

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DeviceView: what one machine sees of a medium, and what becomes of it when the power goes. DaxDevice and BlockDevice say
-// how its bytes are reached.
+// DeviceView: what one machine sees of a medium: its bytes, and what becomes of them when the power goes. A DaxDevice has
+// them as memory, too; a BlockDevice moves them in sectors.
 //
 // A *line* is what reaches the media as a whole: Capabilities::granularity bytes, 64 of a pmem, a sector of a block device.
 //
 // Threads: every call from any thread at once. Nothing here may touch user memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
+#include "daxsim/base/units.hpp"
 
 DAXSIM_BEGIN
 
@@ -47,6 +50,15 @@ class DeviceView {
   DeviceView() = default;
   DeviceView(const DeviceView&) = delete;
   DeviceView& operator=(const DeviceView&) = delete;
+
+  // Copies of bytes inside the device. What write() and zero() change is what flush() would have moved: in the unfenced
+  // log at once, on the media after a fence. After an error a part may have been copied. Context: fault path.
+  // Errors: Errno::einval (not whole sectors of a block device), and those of DaxDevice::direct_access and
+  // BlockDevice::read_sectors.
+  virtual Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept = 0;
+  // Errors: those of read, and those of DaxDevice::flush and BlockDevice::write_sectors.
+  virtual Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept = 0;
+  virtual Result<void> zero(ByteRange bytes) noexcept = 0;
 
   // Orders: what was flushed (written) before is on the media whatever happens after. Errors: none. Context: fault path.
   virtual void fence() noexcept = 0;

@@ -36,7 +36,7 @@ class EmptyDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
-  Result<std::unique_ptr<DaxDevice>> make_view(Arena&) override { return Errno::enomem; }
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext&) override { return Errno::enomem; }
 
  private:
   const std::string name_ = "empty";
