@@ -164,14 +164,14 @@ class Inode : public std::enable_shared_from_this<Inode> {
   virtual Result<void> fsync_range(ByteRange bytes, Datasync datasync) noexcept = 0;
 
   // The calls below are system calls: not in the fault path, may wait, no locks held. `to` and `from` may be user memory,
-  // even a mapping of this file. Ranges may go beyond EOF where the kernel's do.
+  // even a mapping of this file. Ranges may go beyond EOF where the kernel's do. Those that change something come to a
+  // read-only file system past every OpenFile only, and are answered with Errno::erofs there.
   // pread: bytes read, short at EOF. Errors: Errno::eio, Errno::enxio (dead device), Errno::enomem.
   virtual Result<std::uint64_t> read(std::uint64_t offset, std::span<std::byte> to) = 0;
   // pwrite: bytes written, short when space ran out after some. Errors: Errno::eio, Errno::enxio (dead device),
-  // Errno::enospc, Errno::efbig, Errno::enomem, Errno::erofs.
+  // Errno::enospc, Errno::efbig, Errno::enomem.
   virtual Result<std::uint64_t> write(std::uint64_t offset, std::span<const std::byte> from) = 0;
-  // Waits for pins of the removed pages. Errors: Errno::eintr, Errno::eio, Errno::efbig, Errno::enospc, Errno::enomem,
-  // Errno::erofs.
+  // Waits for pins of the removed pages. Errors: Errno::eintr, Errno::eio, Errno::efbig, Errno::enospc, Errno::enomem.
   virtual Result<void> truncate(std::uint64_t size) = 0;
   // Errors: as truncate, and Errno::einval (length 0; collapse and insert want whole pages inside the file),
   // Errno::eopnotsupp (unshare_range where no files share blocks).
