@@ -50,6 +50,7 @@ Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DeviceVie
   if (moves_ == nullptr) {
     throw std::bad_alloc();
   }
+  view_->attached(*this);
 }
 
 Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> view, Pfn first, std::uint32_t dev,
@@ -106,6 +107,7 @@ Result<Memory> Attachment::translate(Pgoff page, std::uint64_t pages, DaxMode mo
 Result<Memory> Attachment::direct_access(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept {
   auto memory = translate(page, pages, mode);
   emit({.type = EventType::dax_direct_access,
+        .flags = memory.ok() && !memory->is_data ? 1U : 0U,
         .pgoff = page,
         .last = pages,
         .pfn = memory.ok() ? memory->pfn : Pfn{},
@@ -172,15 +174,19 @@ Result<void> Attachment::claim(Holder& holder) noexcept {
   if (state() != LifeState::alive) {
     return Errno::enxio;
   }
-  const MutexLock guard(holder_lock_);
-  if (holder_ != nullptr) {
-    return Errno::ebusy;
+  {
+    const MutexLock guard(holder_lock_);
+    if (holder_ != nullptr) {
+      return Errno::ebusy;
+    }
+    holder_ = &holder;
   }
-  holder_ = &holder;
+  view_->claimed();
   return {};
 }
 
 void Attachment::release(Holder& holder) noexcept {
+  bool was_holder = false;
   for (;;) {
     // Queued before the test: the notifier counts itself out under the lock and wakes afterwards.
     Waiter waiter({this, kHolderKey}, WaitMode::shared);
@@ -189,17 +195,21 @@ void Attachment::release(Holder& holder) noexcept {
       const MutexLock guard(holder_lock_);
       if (holder_ == &holder) {
         holder_ = nullptr;
+        was_holder = true;
       }
       if (notifiers_ == 0) {
-        return;
+        break;
       }
     }
     waiter.wait();
   }
+  if (was_holder) {
+    view_->released();
+  }
 }
 
 template <class What>
-Result<void> Attachment::tell_holder(std::uint32_t flags, What what) {
+Result<void> Attachment::tell_holder(Event told, What what) {
   Holder* holder = nullptr;
   {
     // The holder is read once, and cannot go while it is counted as being told (F7, B26).
@@ -211,7 +221,8 @@ Result<void> Attachment::tell_holder(std::uint32_t flags, What what) {
     ++notifiers_;
   }
   const Result<void> result = what(*holder);
-  emit({.type = EventType::dax_holder_notify_failure, .flags = flags, .ret = kernel_result(result)});
+  told.ret = kernel_result(result);
+  emit(told);
   {
     const MutexLock guard(holder_lock_);
     --notifiers_;
@@ -222,16 +233,35 @@ Result<void> Attachment::tell_holder(std::uint32_t flags, What what) {
 
 Result<void> Attachment::notify_holder(Notice notice) {
   if (notice == Notice::removal && state() < LifeState::dax_dead) {
-    return tell_holder(kPreRemoveNotice, [this](Holder& holder) { return holder.pre_remove(*this); });
+    return tell_holder({.type = EventType::dax_holder_notify_failure, .flags = kPreRemoveNotice},
+                       [this](Holder& holder) { return holder.pre_remove(*this); });
   }
-  return tell_holder(0, [this](Holder& holder) { return holder.failure(*this, {0, size()}); });
+  return tell_holder({.type = EventType::dax_holder_notify_failure},
+                     [this](Holder& holder) { return holder.failure(*this, {0, size()}); });
 }
 
 Result<void> Attachment::notify_failure(ByteRange bytes) {
   if (!inside(bytes)) {
     return Errno::erange;
   }
-  return tell_holder(0, [&](Holder& holder) { return holder.failure(*this, bytes); });
+  return tell_holder({.type = EventType::dax_holder_notify_failure},
+                     [&](Holder& holder) { return holder.failure(*this, bytes); });
+}
+
+Result<void> Attachment::revoke(ByteRange bytes) {
+  if (!inside(bytes)) {
+    return Errno::erange;
+  }
+  gate_.synchronize();
+  const PageRange pages = pages_of(bytes);
+  const Result<void> told =
+      tell_holder({.type = EventType::dax_holder_revoke, .pgoff = pages.first, .last = pages.pages},
+                  [&](Holder& holder) -> Result<void> {
+                    holder.revoke(*this, bytes);
+                    return {};
+                  });
+  static_cast<void>(told.ok());  // nobody to tell is fine
+  return {};
 }
 
 Result<void> Attachment::pin(Pgoff page) noexcept {

@@ -241,6 +241,7 @@ class IdleHolder final : public Holder {
  public:
   Result<void> pre_remove(Attachment&) override { return {}; }
   Result<void> failure(Attachment&, ByteRange) override { return {}; }
+  void revoke(Attachment&, ByteRange) override {}
 };
 
 Result<void> claim_for_a_moment(Attachment& device) {

@@ -59,6 +59,7 @@ class NobodysHolder final : public Holder {
  public:
   Result<void> pre_remove(Attachment&) override { return {}; }
   Result<void> failure(Attachment&, ByteRange) override { return {}; }
+  void revoke(Attachment&, ByteRange) override {}
 };
 
 class RamView final : public DaxDevice {

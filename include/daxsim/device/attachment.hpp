@@ -140,13 +140,19 @@ class Attachment {
   // Errors: Errno::eopnotsupp (no holder, and then no event), Errno::erange (beyond the end), and those of
   // Holder::failure. Context: may wait; no locks held. Emits dax_holder_notify_failure with what the holder answered.
   Result<void> notify_failure(ByteRange bytes);
+  // Memory of the device shows something else for a while; the view answers no direct_access there with what it was. Waits
+  // for those who are inside the gate, then Holder::revoke of these bytes. Without a holder nothing is mapped.
+  // Errors: Errno::erange (beyond the end). Context: may wait; not inside the gate, no lock of a file system held. Emits
+  // dax_holder_revoke.
+  Result<void> revoke(ByteRange bytes);
 
  private:
   struct Pins;
   void emit(Event event) noexcept;
-  // Calls `what(Holder&)` with the event's flags. Errors: Errno::eopnotsupp (no holder), and those of `what`.
+  // Calls `what(Holder&)`, and emits `told` with what it answered. Errors: Errno::eopnotsupp (no holder), and those of
+  // `what`.
   template <class What>
-  Result<void> tell_holder(std::uint32_t flags, What what);
+  Result<void> tell_holder(Event told, What what);
   Attachment(std::shared_ptr<Device> device, std::unique_ptr<DeviceView> view, bool direct, Pfn first,
              std::uint32_t dev, EventStream& events);
   [[nodiscard]] bool inside(ByteRange bytes) const noexcept;

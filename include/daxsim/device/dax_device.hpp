@@ -27,6 +27,7 @@ struct Memory {
   std::uint64_t pages = 0;
   int fd = -1;                  // the host file that holds these pages, for live mappings; owned by the device
   std::uint64_t fd_offset = 0;  // bytes
+  bool is_data = true;          // false: not what is stored there, but what the device shows in its place for a while
 };
 
 enum class DaxMode : std::uint8_t { access, recovery_write };

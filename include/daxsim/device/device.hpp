@@ -19,6 +19,7 @@ struct Capabilities {
   bool direct = true;                  // a CPU can load and store it: DaxDevice; false: it has bytes, and no memory
   bool synchronous = true;             // MAP_SYNC is meaningful (F4.4)
   bool write_cache = true;             // what the kernel believes: false, and dax_flush is a no-op (F5.3 f)
+  bool read_only = false;              // nobody stores to it: write and zero answer erofs
   std::uint64_t alignment = kPmdSize;  // of the first byte's physical address: what size of page-table entry can map it
   std::uint64_t granularity = kCacheLine;  // bytes that reach the media whole
 };

@@ -18,6 +18,8 @@
 
 DAXSIM_BEGIN
 
+class Attachment;
+
 // Which of the possible outcomes a power cut has. A line's history is the values it had since the last fence, oldest
 // first, then its value in the view when that differs: a line with h flushes since the fence and a dirty view has h + 2
 // outcomes, 0 (the fenced value) to h + 1 (the view). A block device has no dirty view: its writes are what a pmem's
@@ -56,7 +58,8 @@ class DeviceView {
   // Errors: Errno::einval (not whole sectors of a block device), and those of DaxDevice::direct_access and
   // BlockDevice::read_sectors.
   virtual Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept = 0;
-  // Errors: those of read, and those of DaxDevice::flush and BlockDevice::write_sectors.
+  // Errors: Errno::erofs (a device that is read-only, Capabilities), and those of read, those of DaxDevice::flush and
+  // those of BlockDevice::write_sectors.
   virtual Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept = 0;
   virtual Result<void> zero(ByteRange bytes) noexcept = 0;
 
@@ -73,6 +76,13 @@ class DeviceView {
   // Errors: Errno::einval (a listed line or outcome does not exist, or a line is listed twice), Errno::eio,
   // Errno::enospc (as DaxDevice::flush); after an error nothing was changed and the view goes on.
   virtual Result<PowerCutReport> power_cut(const PowerCut& choice) = 0;
+
+  // What its attachment tells a view, which may not care. None of them waits.
+  // Once, before all others: who to ask to revoke mappings. The attachment outlives the view.
+  virtual void attached(Attachment& /*attachment*/) noexcept {}
+  // Somebody holds the device from now on (Attachment::claim); nobody does any more, and nothing is mapped.
+  virtual void claimed() noexcept {}
+  virtual void released() noexcept {}
 
   // The machine will never use the medium again: kernel addresses become PROT_NONE until destruction, host memory is
   // given back. What was not flushed is lost, what was flushed (written) stays on the media, fenced or not. The caller
