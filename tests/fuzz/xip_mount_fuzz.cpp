@@ -19,7 +19,7 @@ namespace {
 // Every kind of page, and a name in a folder.
 test::Bytes make_image() {
   const XipFile app{"bin/app", test::joined({test::easy(2 * kPageSize), test::Bytes(kPageSize), test::easy(kPageSize),
-                                            test::hard(kPageSize), test::hard(100)})};
+                                             test::hard(kPageSize), test::hard(100)})};
   const XipFile data{"data", test::easy(kPageSize + 7, 3)};
   return must(XipFs::build(std::array{app, data}, {.faults = {{"bin/app", {{1, 1}, {3, 1}}}, {"data", {{1, 1}}}}}));
 }

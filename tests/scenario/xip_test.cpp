@@ -96,6 +96,8 @@ class Loads {
     return state.kind == Kind::memory && state.pfn >= device.first_pfn() &&
            state.pfn < device.first_pfn() + device.pages();
   }
+  // Of the page-table entry.
+  [[nodiscard]] unsigned order(std::uint64_t page) const { return vma_->pte({page}).order; }
 
  private:
   Process* process_ = nullptr;
@@ -106,7 +108,7 @@ class Loads {
 
 class Xip : public ::testing::TestWithParam<Mmu> {};
 INSTANTIATE_TEST_SUITE_P(Mmus, Xip, ::testing::Values(Mmu::soft, Mmu::userfaultfd, Mmu::sigsegv),
-                         [](const auto& info) { return std::string(mmu_name(info.param)); });
+                         [](const auto& test) { return std::string(mmu_name(test.param)); });
 
 // Every load of the file is the file's byte, on whatever page.
 void expect_content(const Loads& loads, const Bytes& bytes) {
@@ -256,7 +258,8 @@ TEST_P(Xip, ALargeDirectFileIsMappedInHugePages) {
   expect_content(loads, file.bytes);
   EXPECT_TRUE(loads.is_direct(world, 0));
   EXPECT_TRUE(loads.is_direct(world, 512));
-  EXPECT_GT(world.count(EventType::dax_pmd_fault_done), 0U);
+  EXPECT_EQ(loads.order(0), kPmdOrder);
+  EXPECT_EQ(loads.order(512), 0U);
 }
 
 TEST_P(Xip, RemovalUnderALiveMappingEndsInSigbus) {
@@ -308,6 +311,29 @@ TEST_P(Xip, WhereMemoryFailsOnlyThosePagesAreLost) {
   EXPECT_FALSE(loads.is_direct(world, 1));
   EXPECT_TRUE(loads.is_direct(world, 0));
   expect_content(loads, file.bytes);
+}
+
+TEST_P(Xip, RevokedPagesAreFaultedAgain) {
+  // A device that cannot be read for a while takes its pages back, and nothing else: what is in RAM stays there.
+  const XipFile file{"f", easy(4 * kPage)};
+  XipMachine world({file}, {.faults = {{"f", {{0, 1}, {1, 1}}}}});
+  File opened = world.open("f");
+  const Loads loads(world, opened, GetParam());
+  Loads own(world, opened, GetParam(), {.prot = Prot::read_write, .sharing = Sharing::private_copy});
+  expect_content(loads, file.bytes);
+  own.store(0, std::byte{0xee});
+  const FileExtent page = must(opened.open_file()->inode().direct_access({{1}, 1}, Access::read));
+  must(world.device.attachment().revoke({byte_of(page.device_page), kPage}));
+  EXPECT_TRUE(loads.is_direct(world, 0));
+  EXPECT_FALSE(loads.is_direct(world, 1));
+  must(world.device.attachment().revoke({0, world.device.size()}));
+  EXPECT_FALSE(loads.is_direct(world, 0));
+  const std::uint64_t cached = world.count(EventType::dax_insert_entry);
+  EXPECT_EQ(loads[3 * kPage], file.bytes[3 * kPage]);
+  EXPECT_EQ(own[0], std::byte{0xee});
+  EXPECT_EQ(world.count(EventType::dax_insert_entry), cached);
+  expect_content(loads, file.bytes);
+  EXPECT_TRUE(loads.is_direct(world, 1));
 }
 
 TEST(XipOpen, ForWritingIsRefused) {

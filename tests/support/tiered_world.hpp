@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "daxsim/adapters/tiered.hpp"
+#include "daxsim/device/block_device.hpp"
 #include "support/linear_world.hpp"
 
 namespace daxsim::test {

@@ -165,6 +165,8 @@ Result<void> FileSystem::failure(Attachment& device, ByteRange bytes) {
   return {};
 }
 
+void FileSystem::revoke(Attachment& /*device*/, ByteRange bytes) { unmap_device_pages(pages_of(bytes)); }
+
 void FileSystem::unmap_device_pages(PageRange device_pages) {
   // The references go when no lock is held.
   for (const std::shared_ptr<Inode>& inode : inodes_in_core()) {

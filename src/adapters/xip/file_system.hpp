@@ -52,6 +52,7 @@ class FileSystem final : public SuperBlock, private Holder {
  private:
   Result<void> pre_remove(Attachment& device) override;
   Result<void> failure(Attachment& device, ByteRange bytes) override;
+  void revoke(Attachment& device, ByteRange bytes) override;
   // Takes the pages there out of all mappings. The next access asks for them again.
   void unmap_device_pages(PageRange device_pages);
   // Why nothing is changed here. Errors: Errno::eio, Errno::eshutdown, Errno::erofs.
