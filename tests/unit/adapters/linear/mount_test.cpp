@@ -250,7 +250,7 @@ struct UsedImage {
 TEST(LinearMount, FallsBackToTheOtherCheckpoint) {
   // The newer one is damaged: the older one and its log are a state that was complete, and the next mounts work.
   const UsedImage used;
-  const auto word = test::load<extent_fs::Le64>(used.image, extent_fs::kRootOffset);
+  const auto word = test::load<Le64>(used.image, extent_fs::kRootOffset);
   const std::uint64_t newest = must(extent_fs::RootWord::decode(word));
   Image image = used.image;
   image[used.geometry.checkpoint_offset(newest % 2)] ^= std::byte{1};
@@ -270,7 +270,7 @@ TEST(LinearMount, FallsBackToTheOtherCheckpoint) {
 TEST(LinearMount, PoisonedCheckpointIsADamagedOne) {
   // A known media error under the newer checkpoint.
   const UsedImage used;
-  const auto word = test::load<extent_fs::Le64>(used.image, extent_fs::kRootOffset);
+  const auto word = test::load<Le64>(used.image, extent_fs::kRootOffset);
   const std::uint64_t newest = must(extent_fs::RootWord::decode(word));
   LinearWorld after(used.image);
   after.view->poisoned = used.geometry.checkpoint_offset(newest % 2) >> kPageShift;
