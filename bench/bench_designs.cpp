@@ -282,14 +282,14 @@ class Bed {
   void attach_pmem(std::uint32_t minor, std::uint64_t size) {
     std::shared_ptr<Device> medium = make_medium(size);
     const Pfn first = must(memory_.reserve(size >> kPageShift));
-    auto view = must(medium->make_view(arena_));
+    auto view = must(medium->make_view({arena_, clock_}));
     devices_.push_back(
         std::make_unique<Attachment>(std::move(medium), std::move(view), first, device_number(minor), events_));
     memory_.bind(first, *devices_.back());
   }
   void attach_disk(std::uint32_t minor, std::uint64_t size) {
     std::shared_ptr<Device> medium = must(sim::open(sim::RamDisk{.size = size, .write_cache = false}));
-    auto view = must(medium->make_block_view(arena_));
+    auto view = must(medium->make_block_view({arena_, clock_}));
     devices_.push_back(std::make_unique<Attachment>(std::move(medium), std::move(view), device_number(minor), events_));
   }
   static std::uint32_t device_number(std::uint32_t minor) { return 259U << 20 | minor; }

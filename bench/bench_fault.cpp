@@ -101,7 +101,7 @@ class FoldedDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
-  Result<std::unique_ptr<DaxDevice>> make_view(Arena&) override {
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext&) override {
     return std::unique_ptr<DaxDevice>(std::make_unique<FoldedView>());
   }
 
@@ -161,7 +161,7 @@ struct Bed {
   void attach(std::shared_ptr<Device> medium) {
     const std::uint64_t device_pages = medium->size() >> kPageShift;
     const Pfn first = must(memory.reserve(device_pages));
-    auto view = must(medium->make_view(arena));
+    auto view = must(medium->make_view({arena, clock}));
     device = std::make_unique<Attachment>(std::move(medium), std::move(view), first, kDev, events);
     memory.bind(first, *device);
   }

@@ -49,7 +49,7 @@ class Pmem {
       }
     }
     device_ = must(sim::open({.path = "/proc/self/fd/" + std::to_string(file_), .size = kSize}));
-    view_ = must(device_->make_view(arena_));
+    view_ = must(device_->make_view({arena_, clock_}));
   }
   ~Pmem() {
     must(view_->power_cut({}));
@@ -70,6 +70,7 @@ class Pmem {
  private:
   const int file_;
   Arena arena_;
+  VirtualClock clock_;
   std::shared_ptr<Device> device_;
   std::unique_ptr<DaxDevice> view_;
 };

@@ -15,9 +15,11 @@ namespace {
 
 using Parts = std::vector<std::shared_ptr<Device>>;
 
+// A part that nobody can store to may be one that takes its mappings away, which only its own attachment hears of.
 bool all_direct(const Parts& parts) {
-  return !parts.empty() &&
-         std::ranges::all_of(parts, [](const auto& part) { return part != nullptr && part->capabilities().direct; });
+  return !parts.empty() && std::ranges::all_of(parts, [](const auto& part) {
+    return part != nullptr && part->capabilities().direct && !part->capabilities().read_only;
+  });
 }
 
 class CompositeDevice final : public Device {
@@ -38,10 +40,10 @@ class CompositeDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
-  Result<std::unique_ptr<DaxDevice>> make_view(Arena& arena) override {
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext& context) override {
     std::vector<std::unique_ptr<DaxDevice>> views;
     for (const auto& part : parts_) {
-      DAXSIM_TRY(std::unique_ptr<DaxDevice> view, part->make_view(arena));
+      DAXSIM_TRY(std::unique_ptr<DaxDevice> view, part->make_view(context));
       views.push_back(std::move(view));
     }
     return std::unique_ptr<DaxDevice>(std::make_unique<CompositeView>(std::move(views), targets_));

@@ -20,8 +20,8 @@ class PmemDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return media_->name(); }
   [[nodiscard]] std::uint64_t size() const noexcept override { return media_->size(); }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
-  Result<std::unique_ptr<DaxDevice>> make_view(Arena& arena) override {
-    return PmemView::create(media_, domain_, arena);
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext& context) override {
+    return PmemView::create(media_, domain_, context.arena);
   }
 
  private:

@@ -23,8 +23,8 @@ class RamDiskDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept override { return media_->size(); }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
-  Result<std::unique_ptr<BlockDevice>> make_block_view(Arena& arena) override {
-    return RamDiskView::create(media_, capabilities_.write_cache, arena);
+  Result<std::unique_ptr<DeviceView>> make_block_view(const ViewContext& context) override {
+    return RamDiskView::create(media_, capabilities_.write_cache, context.arena);
   }
 
  private:

@@ -49,18 +49,18 @@ std::vector<LineHistory> histories(const BySector& records) {
 
 }  // namespace
 
-Result<std::unique_ptr<BlockDevice>> RamDiskView::create(std::shared_ptr<MediaFile> media, bool write_cache,
-                                                         Arena& arena) {
+Result<std::unique_ptr<DeviceView>> RamDiskView::create(std::shared_ptr<MediaFile> media, bool write_cache,
+                                                        Arena& arena) {
   DAXSIM_TRY_VOID(media->take_view());
-  return std::unique_ptr<BlockDevice>(new RamDiskView(std::move(media), write_cache, arena));
+  return std::unique_ptr<DeviceView>(new RamDiskView(std::move(media), write_cache, arena));
 }
 
-Result<void> RamDiskView::read(std::uint64_t sector, std::span<std::byte> to) noexcept {
+Result<void> RamDiskView::read_sectors(std::uint64_t sector, std::span<std::byte> to) noexcept {
   const MutexLock guard(lock_);  // no sector half old, half new
   return media_->read(byte_of_sector(sector), to);
 }
 
-Result<void> RamDiskView::write(std::uint64_t sector, std::span<const std::byte> from) noexcept {
+Result<void> RamDiskView::write_sectors(std::uint64_t sector, std::span<const std::byte> from) noexcept {
   while (!from.empty()) {
     const std::span piece = from.first(std::min<std::size_t>(from.size(), kPageSize));
     {

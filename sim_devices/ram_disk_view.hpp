@@ -26,11 +26,11 @@ namespace sim {
 class RamDiskView final : public BlockDevice {
  public:
   // Errors: Errno::ebusy (the media has a view).
-  static Result<std::unique_ptr<BlockDevice>> create(std::shared_ptr<MediaFile> media, bool write_cache, Arena& arena);
+  static Result<std::unique_ptr<DeviceView>> create(std::shared_ptr<MediaFile> media, bool write_cache, Arena& arena);
   ~RamDiskView() override { unmap(); }
 
-  Result<void> read(std::uint64_t sector, std::span<std::byte> to) noexcept override;
-  Result<void> write(std::uint64_t sector, std::span<const std::byte> from) noexcept override;
+  Result<void> read_sectors(std::uint64_t sector, std::span<std::byte> to) noexcept override;
+  Result<void> write_sectors(std::uint64_t sector, std::span<const std::byte> from) noexcept override;
   void fence() noexcept override;
   std::vector<LineHistory> pending_lines() override;
   Result<PowerCutReport> power_cut(const PowerCut& choice) override;

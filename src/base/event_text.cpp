@@ -42,6 +42,7 @@ std::string_view event_name(EventType type) noexcept {
       "journal_commit",
       "blkdev_issue_flush",
       "dax_holder_notify_failure",
+      "dax_holder_revoke",
       "kill_dax",
       "disk_gone",
       "memunmap_pages",

@@ -3,7 +3,9 @@
 
 #include "cli/demo.hpp"
 #include "cli/matrix.hpp"
+#include "cli/nor_demo.hpp"
 #include "cli/report.hpp"
+#include "cli/xip.hpp"
 #include "daxsim/base/config.hpp"
 
 #define DAXSIM_TEXT_INNER(x) #x
@@ -27,6 +29,13 @@ int main(int argc, char** argv) {
   demo_command->add_option("--seed", demo.seed, "seed of the power cut: which lines survive")->capture_default_str();
   demo_command->add_flag("--json", demo.json, "print the same as one JSON document");
   demo_command->add_flag("--trace", demo.trace, "also print the first fault's events as the kernel would");
+
+  daxsim::cli::NorDemoOptions nor_demo;
+  CLI::App* const nor_demo_command = demo_command->add_subcommand(
+      "nor",
+      "Code that runs from a NOR flash is fetched while the flash is erased or programmed: what the load gets, what it "
+      "waits, and how much later the writer is done, for each way that daxsim has.");
+  nor_demo_command->add_flag("--json", nor_demo.json, "print the same as one JSON document");
 
   daxsim::cli::MatrixOptions matrix;
   CLI::App* const matrix_command = app.add_subcommand(
@@ -54,13 +63,40 @@ int main(int argc, char** argv) {
                              "also write the plots of --bench into this folder: ADAPTER.svg, one for each");
   report_command->footer("Example: daxsim report -o designs.html && xdg-open designs.html");
 
+  daxsim::cli::MkxipOptions mkxip;
+  CLI::App* const mkxip_command = app.add_subcommand(
+      "mkxip",
+      "Make an image of XipFs, to be executed in place, of the files below a folder: the pages of the profile as they "
+      "are, "
+      "the others compressed. Without a profile all are compressed, which is the image to record one with.");
+  mkxip_command->add_option("DIR", mkxip.folder, "the folder")->required();
+  mkxip_command->add_option("IMAGE", mkxip.image, "the image; must not exist")->required();
+  mkxip_command->add_option("--profile", mkxip.profile,
+                            "which pages programs touch: lines \"PAGE FAULTS NAME\", as XipProfile::text() has them");
+  mkxip_command->add_flag("--json", mkxip.json, "print the same as one JSON document");
+
+  daxsim::cli::XipReportOptions xip_report;
+  CLI::App* const xip_report_command = app.add_subcommand(
+      "xip-report", "What an image of XipFs takes of the flash and of RAM, against all compressed and all direct.");
+  xip_report_command->add_option("IMAGE", xip_report.image, "the image")->required();
+  xip_report_command->add_flag("--json", xip_report.json, "print the same as one JSON document");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (nor_demo_command->parsed()) {
+    return daxsim::cli::nor_demo(nor_demo);
+  }
   if (report_command->parsed()) {
     return daxsim::cli::report(report);
+  }
+  if (mkxip_command->parsed()) {
+    return daxsim::cli::mkxip(mkxip);
+  }
+  if (xip_report_command->parsed()) {
+    return daxsim::cli::xip_report(xip_report);
   }
   return matrix_command->parsed() ? daxsim::cli::matrix(matrix) : daxsim::cli::demo(demo);
 }

@@ -4,17 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <iterator>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "cli/files.hpp"
 #include "cli/matrix.hpp"
 #include "cli/report_page.hpp"
 
@@ -22,29 +19,6 @@ namespace daxsim::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-struct Closer {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using OpenFile = std::unique_ptr<std::FILE, Closer>;
-
-std::string host_error() { return std::strerror(errno); }
-
-std::string contents_of(const std::filesystem::path& path) {
-  const OpenFile file(std::fopen(path.c_str(), "rb"));
-  if (file == nullptr) {
-    throw BadDocument(host_error());
-  }
-  std::string text;
-  std::vector<char> piece(std::size_t{1} << 16);
-  while (std::feof(file.get()) == 0 && std::ferror(file.get()) == 0) {
-    text.append(piece.data(), std::fread(piece.data(), 1, piece.size(), file.get()));
-  }
-  if (std::ferror(file.get()) != 0) {
-    throw BadDocument(host_error());
-  }
-  return text;
-}
 
 // Google Benchmark writes NaN, which is no JSON, for the variation of what is always 0.
 std::string without_nan(const std::string& text) {
@@ -65,15 +39,6 @@ std::string without_nan(const std::string& text) {
   return out;
 }
 
-void write(const std::filesystem::path& path, const std::string& text) {
-  OpenFile file(std::fopen(path.c_str(), "wb"));
-  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file.get()) == text.size();
-  // A full disk may show only now.
-  if (!written || std::fclose(file.release()) != 0) {
-    throw BadDocument(host_error());
-  }
-}
-
 // What the library says, without its number.
 std::string_view text_of(const Json::exception& error) {
   const std::string_view text = error.what();
@@ -90,7 +55,7 @@ bool with_file(const std::filesystem::path& path, const char* wanted, Work work)
     fmt::print(stderr, "daxsim report: {} is no JSON: {}\n", path.string(), text_of(error));
   } catch (const Json::exception& error) {
     fmt::print(stderr, "daxsim report: {} is not {}: {}\n", path.string(), wanted, text_of(error));
-  } catch (const BadDocument& error) {
+  } catch (const std::runtime_error& error) {  // BadDocument, FileError
     fmt::print(stderr, "daxsim report: {}: {}\n", path.string(), error.what());
   }
   return false;
@@ -117,7 +82,7 @@ int report(const ReportOptions& options) {
     return 2;
   }
   const std::string page = report_page(matrix, measured);
-  if (!with_file(options.out, "", [&] { write(options.out, page); })) {
+  if (!with_file(options.out, "", [&] { write_file(options.out, page, "wb"); })) {
     return 2;
   }
   fmt::print("{}\n", options.out.string());
@@ -126,7 +91,7 @@ int report(const ReportOptions& options) {
   }
   for (const auto& file : plot_files(matrix, measured)) {
     const std::filesystem::path path = options.plots / (file.first + ".svg");
-    if (!with_file(path, "", [&] { write(path, file.second); })) {
+    if (!with_file(path, "", [&] { write_file(path, file.second, "wb"); })) {
       return 2;
     }
     fmt::print("{}\n", path.string());

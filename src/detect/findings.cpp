@@ -171,7 +171,8 @@ std::string_view finding_name(FindingKind kind) noexcept {
                                                                       "unbounded sync",
                                                                       "frame of two files",
                                                                       "mirror divergence",
-                                                                      "lost wake-up"};
+                                                                      "lost wake-up",
+                                                                      "status read as data"};
   return kNames[static_cast<unsigned>(kind)];
 }
 
@@ -288,6 +289,11 @@ void Detectors::on_event(const Event& event) noexcept {
       break;
     case EventType::memunmap_pages:
       check_unmapped(event);
+      break;
+    case EventType::dax_direct_access:
+      if (event.flags != 0) {
+        report(FindingKind::status_read_as_data, event, 0, event.pgoff);
+      }
       break;
     default:
       break;

@@ -8,7 +8,6 @@
 #include <new>
 #include <utility>
 
-#include "base/atomic_copy.hpp"
 #include "daxsim/device/memory_map.hpp"
 
 DAXSIM_BEGIN
@@ -24,8 +23,6 @@ std::int64_t kernel_result(const Result<void>& result) noexcept {
   return result.ok() ? 0 : -static_cast<std::int64_t>(result.error());
 }
 
-constexpr std::array<std::byte, kPageSize> kZeroes{};
-
 }  // namespace
 
 const char* life_state_name(LifeState state) noexcept {
@@ -39,12 +36,12 @@ struct Attachment::Pins {
   std::uint64_t total DAXSIM_GUARDED_BY(lock) = 0;
 };
 
-Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> dax,
-                       std::unique_ptr<BlockDevice> block, Pfn first, std::uint32_t dev, EventStream& events)
+Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DeviceView> view, bool direct, Pfn first,
+                       std::uint32_t dev, EventStream& events)
     : device_(std::move(device)),
       size_(device_->size()),
-      dax_(std::move(dax)),
-      block_(std::move(block)),
+      view_(std::move(view)),
+      dax_(direct ? static_cast<DaxDevice*>(view_.get()) : nullptr),
       first_(first),
       dev_(dev),
       events_(events),
@@ -53,15 +50,16 @@ Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice
   if (moves_ == nullptr) {
     throw std::bad_alloc();
   }
+  view_->attached(*this);
 }
 
 Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> view, Pfn first, std::uint32_t dev,
                        EventStream& events)
-    : Attachment(std::move(device), std::move(view), nullptr, first, dev, events) {}
+    : Attachment(std::move(device), std::unique_ptr<DeviceView>(std::move(view)), true, first, dev, events) {}
 
-Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<BlockDevice> view, std::uint32_t dev,
+Attachment::Attachment(std::shared_ptr<Device> device, std::unique_ptr<DeviceView> view, std::uint32_t dev,
                        EventStream& events)
-    : Attachment(std::move(device), nullptr, std::move(view), MemoryMap::kEnd, dev, events) {}
+    : Attachment(std::move(device), std::move(view), false, MemoryMap::kEnd, dev, events) {}
 
 Attachment::~Attachment() = default;
 
@@ -109,6 +107,7 @@ Result<Memory> Attachment::translate(Pgoff page, std::uint64_t pages, DaxMode mo
 Result<Memory> Attachment::direct_access(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept {
   auto memory = translate(page, pages, mode);
   emit({.type = EventType::dax_direct_access,
+        .flags = memory.ok() && !memory->is_data ? 1U : 0U,
         .pgoff = page,
         .last = pages,
         .pfn = memory.ok() ? memory->pfn : Pfn{},
@@ -145,82 +144,29 @@ Result<void> Attachment::fence() noexcept {
   return result;
 }
 
-// Of a block device. Errors: Errno::enxio, Errno::erange, Errno::einval.
-Result<void> Attachment::check_sectors(ByteRange bytes) const noexcept {
+Result<void> Attachment::check_bytes(ByteRange bytes) const noexcept {
   if (state() >= LifeState::dax_dead) {
     return Errno::enxio;
   }
-  if (!inside(bytes)) {
-    return Errno::erange;
-  }
-  return (bytes.offset | bytes.length) % kSectorSize == 0 ? Result<void>() : Result<void>(Errno::einval);
-}
-
-template <class Copy>
-Result<void> Attachment::for_each_run(ByteRange bytes, Copy copy) noexcept {
-  if (state() >= LifeState::dax_dead) {
-    return Errno::enxio;
-  }
-  if (!inside(bytes)) {
-    return Errno::erange;
-  }
-  for (std::uint64_t done = 0; done < bytes.length;) {
-    const std::uint64_t offset = bytes.offset + done;
-    const std::uint64_t skip = offset % kPageSize;
-    const std::uint64_t left = bytes.length - done;
-    DAXSIM_TRY(const Memory memory, translate(page_of(offset), pages_for(skip + left), DaxMode::access));
-    const std::uint64_t length = std::min(left, (memory.pages << kPageShift) - skip);
-    copy(memory.kaddr + skip, done, length);
-    done += length;
-  }
-  return {};
+  return inside(bytes) ? Result<void>() : Result<void>(Errno::erange);
 }
 
 Result<void> Attachment::read(std::uint64_t offset, std::span<std::byte> to) noexcept {
   const Gate::Reader reader(gate_);
-  if (!is_direct()) {
-    DAXSIM_TRY_VOID(check_sectors({offset, to.size()}));
-    return block_->read(offset / kSectorSize, to);
-  }
-  return for_each_run({offset, to.size()}, [to](std::byte* memory, std::uint64_t done, std::uint64_t length) {
-    copy_from_mapped(to.subspan(done, length), memory);
-  });
+  DAXSIM_TRY_VOID(check_bytes({offset, to.size()}));
+  return view_->read(offset, to);
 }
 
 Result<void> Attachment::write(std::uint64_t offset, std::span<const std::byte> from) noexcept {
   const Gate::Reader reader(gate_);
-  const ByteRange bytes{offset, from.size()};
-  if (!is_direct()) {
-    DAXSIM_TRY_VOID(check_sectors(bytes));
-    return block_->write(offset / kSectorSize, from);
-  }
-  DAXSIM_TRY_VOID(for_each_run(bytes, [from](std::byte* memory, std::uint64_t done, std::uint64_t length) {
-    copy_to_mapped(memory, from.subspan(done, length));
-  }));
-  // Past the cache, so whatever the write-cache flag says.
-  return dax_->flush(bytes);
-}
-
-Result<void> Attachment::zero_sectors(ByteRange bytes) noexcept {
-  DAXSIM_TRY_VOID(check_sectors(bytes));
-  for (std::uint64_t done = 0; done < bytes.length; done += kZeroes.size()) {
-    const std::span zeroes = std::span(kZeroes).first(std::min(bytes.length - done, kZeroes.size()));
-    DAXSIM_TRY_VOID(block_->write((bytes.offset + done) / kSectorSize, zeroes));
-  }
-  return {};
+  DAXSIM_TRY_VOID(check_bytes({offset, from.size()}));
+  return view_->write(offset, from);
 }
 
 Result<void> Attachment::zero(ByteRange bytes) noexcept {
   const Gate::Reader reader(gate_);
-  if (!is_direct()) {
-    return zero_sectors(bytes);
-  }
-  DAXSIM_TRY_VOID(for_each_run(bytes, [](std::byte* memory, std::uint64_t, std::uint64_t length) {
-    for (std::uint64_t at = 0; at < length; at += kZeroes.size()) {
-      copy_to_mapped(memory + at, std::span(kZeroes).first(std::min(length - at, kZeroes.size())));
-    }
-  }));
-  return dax_->flush(bytes);
+  DAXSIM_TRY_VOID(check_bytes(bytes));
+  return view_->zero(bytes);
 }
 
 Result<void> Attachment::claim(Holder& holder) noexcept {
@@ -228,15 +174,19 @@ Result<void> Attachment::claim(Holder& holder) noexcept {
   if (state() != LifeState::alive) {
     return Errno::enxio;
   }
-  const MutexLock guard(holder_lock_);
-  if (holder_ != nullptr) {
-    return Errno::ebusy;
+  {
+    const MutexLock guard(holder_lock_);
+    if (holder_ != nullptr) {
+      return Errno::ebusy;
+    }
+    holder_ = &holder;
   }
-  holder_ = &holder;
+  view_->claimed();
   return {};
 }
 
 void Attachment::release(Holder& holder) noexcept {
+  bool was_holder = false;
   for (;;) {
     // Queued before the test: the notifier counts itself out under the lock and wakes afterwards.
     Waiter waiter({this, kHolderKey}, WaitMode::shared);
@@ -245,17 +195,21 @@ void Attachment::release(Holder& holder) noexcept {
       const MutexLock guard(holder_lock_);
       if (holder_ == &holder) {
         holder_ = nullptr;
+        was_holder = true;
       }
       if (notifiers_ == 0) {
-        return;
+        break;
       }
     }
     waiter.wait();
   }
+  if (was_holder) {
+    view_->released();
+  }
 }
 
 template <class What>
-Result<void> Attachment::tell_holder(std::uint32_t flags, What what) {
+Result<void> Attachment::tell_holder(Event told, What what) {
   Holder* holder = nullptr;
   {
     // The holder is read once, and cannot go while it is counted as being told (F7, B26).
@@ -267,7 +221,8 @@ Result<void> Attachment::tell_holder(std::uint32_t flags, What what) {
     ++notifiers_;
   }
   const Result<void> result = what(*holder);
-  emit({.type = EventType::dax_holder_notify_failure, .flags = flags, .ret = kernel_result(result)});
+  told.ret = kernel_result(result);
+  emit(told);
   {
     const MutexLock guard(holder_lock_);
     --notifiers_;
@@ -278,16 +233,35 @@ Result<void> Attachment::tell_holder(std::uint32_t flags, What what) {
 
 Result<void> Attachment::notify_holder(Notice notice) {
   if (notice == Notice::removal && state() < LifeState::dax_dead) {
-    return tell_holder(kPreRemoveNotice, [this](Holder& holder) { return holder.pre_remove(*this); });
+    return tell_holder({.type = EventType::dax_holder_notify_failure, .flags = kPreRemoveNotice},
+                       [this](Holder& holder) { return holder.pre_remove(*this); });
   }
-  return tell_holder(0, [this](Holder& holder) { return holder.failure(*this, {0, size()}); });
+  return tell_holder({.type = EventType::dax_holder_notify_failure},
+                     [this](Holder& holder) { return holder.failure(*this, {0, size()}); });
 }
 
 Result<void> Attachment::notify_failure(ByteRange bytes) {
   if (!inside(bytes)) {
     return Errno::erange;
   }
-  return tell_holder(0, [&](Holder& holder) { return holder.failure(*this, bytes); });
+  return tell_holder({.type = EventType::dax_holder_notify_failure},
+                     [&](Holder& holder) { return holder.failure(*this, bytes); });
+}
+
+Result<void> Attachment::revoke(ByteRange bytes) {
+  if (!inside(bytes)) {
+    return Errno::erange;
+  }
+  gate_.synchronize();
+  const PageRange pages = pages_of(bytes);
+  const Result<void> told =
+      tell_holder({.type = EventType::dax_holder_revoke, .pgoff = pages.first, .last = pages.pages},
+                  [&](Holder& holder) -> Result<void> {
+                    holder.revoke(*this, bytes);
+                    return {};
+                  });
+  static_cast<void>(told.ok());  // nobody to tell is fine
+  return {};
 }
 
 Result<void> Attachment::pin(Pgoff page) noexcept {

@@ -5,12 +5,12 @@
 
 DAXSIM_BEGIN
 
-Result<std::unique_ptr<DaxDevice>> Device::make_view(Arena& /*arena*/) {
+Result<std::unique_ptr<DaxDevice>> Device::make_view(const ViewContext& /*context*/) {
   assert(!capabilities().direct && "a direct device has a view");
   return Errno::eopnotsupp;
 }
 
-Result<std::unique_ptr<BlockDevice>> Device::make_block_view(Arena& /*arena*/) {
+Result<std::unique_ptr<DeviceView>> Device::make_block_view(const ViewContext& /*context*/) {
   assert(capabilities().direct && "a device that is not direct has a block view");
   return Errno::eopnotsupp;
 }

@@ -25,6 +25,9 @@ Result<File> FileSystem::create(std::string_view name, std::uint64_t size) {
 
 Result<File> FileSystem::open(std::string_view name, OpenMode mode) {
   DAXSIM_TRY(std::shared_ptr<Inode> inode, super_block_->open(name));
+  if (mode == OpenMode::read_write && super_block_->is_read_only()) {
+    return Errno::erofs;
+  }
   return File(core_, std::make_shared<OpenFile>(super_block_, std::move(inode), mode));
 }
 

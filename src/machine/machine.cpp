@@ -104,12 +104,13 @@ Result<DeviceHandle> Machine::attach(std::shared_ptr<Device> device, const Attac
   const bool direct = device->capabilities().direct;
   Pfn first;
   std::unique_ptr<DaxDevice> view;
-  std::unique_ptr<BlockDevice> block_view;
+  std::unique_ptr<DeviceView> block_view;
+  const ViewContext lent{.arena = core_->arena, .clock = core_->clock};
   if (direct) {
-    DAXSIM_TRY(view, device->make_view(core_->arena));
+    DAXSIM_TRY(view, device->make_view(lent));
     DAXSIM_TRY(first, core_->memory.reserve(device->size() >> kPageShift, options.at));
   } else {
-    DAXSIM_TRY(block_view, device->make_block_view(core_->arena));
+    DAXSIM_TRY(block_view, device->make_block_view(lent));
   }
   const MutexLock guard(core_->lock);
   // pmem's major number, and one minor per device, as the recordings have them.

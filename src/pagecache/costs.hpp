@@ -16,7 +16,7 @@ namespace pagecache::costs {
 inline constexpr std::chrono::nanoseconds kFault{1000};
 // Moving one cache line by read(2) or write(2).
 inline constexpr std::chrono::nanoseconds kCopyLine{5};
-// Reading or writing one page of a block device.
+// Reading or writing one page of what is not direct.
 inline constexpr std::chrono::nanoseconds kPageIo{10'000};
 
 constexpr std::chrono::nanoseconds copying(std::uint64_t bytes) noexcept {

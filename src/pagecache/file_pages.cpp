@@ -48,16 +48,13 @@ Result<Filled> fill(FileIndex& index, Page& page) noexcept {
   if (page.uptodate) {
     return Filled::was_there;
   }
-  DAXSIM_TRY(const FileExtent extent, locate(index, page.pgoff, Access::read));
-  if (has_data(extent)) {
-    index.pool.system.clock.advance(costs::kPageIo);
-    DAXSIM_TRY_VOID(extent.device->read(byte_of(extent.device_page), page.bytes()));
-    page.uptodate = true;
-    return Filled::read;
-  }
-  std::ranges::fill(page.bytes(), std::byte{0});
+  DAXSIM_TRY(const Inode::ReadFolio read, index.inode.read_folio(page.pgoff, page.bytes()));
   page.uptodate = true;
-  return Filled::zeroed;
+  if (read == Inode::ReadFolio::zeros) {
+    return Filled::zeroed;
+  }
+  index.pool.system.clock.advance(costs::kPageIo);
+  return Filled::read;
 }
 
 FaultOutcome fault_locked(FileIndex& index, FaultRequest& request) noexcept {

@@ -11,7 +11,7 @@ DAXSIM_BEGIN
 OpenFile::OpenFile(std::shared_ptr<SuperBlock> super_block, std::shared_ptr<Inode> inode, OpenMode mode) noexcept
     : super_block_(std::move(super_block)),
       inode_(std::move(inode)),
-      mode_(mode),
+      mode_(super_block_->is_read_only() ? OpenMode::read_only : mode),
       errors_seen_(inode_->mapping().errors().sample()) {}
 
 OpenFile::~OpenFile() = default;

@@ -82,8 +82,9 @@ class SigkillTest : public ::testing::Test {
       return;
     }
     Arena arena;
+    VirtualClock clock;
     const auto device = must(sim::open({.path = file_.path()}));
-    const auto view = must(device->make_view(arena));
+    const auto view = must(device->make_view({arena, clock}));
     for (std::uint64_t lane = 0; lane < kLanes; ++lane) {
       const std::uint64_t fenced = progress_->lanes[lane].fenced;
       for (std::uint64_t slot = 0; slot < kSlots; ++slot) {

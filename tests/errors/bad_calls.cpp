@@ -144,6 +144,7 @@ void share_in_vain(Observer& saw) {
   saw("OpenFile::reflink", world.stranger.open_file()->reflink(*world.source.open_file(), {0, 0}, 0));
   copy_in_vain(saw);
   saw("Attachment::notify_failure", world.data.attachment().notify_failure({2_MiB, 1}));
+  saw("Attachment::revoke", world.data.attachment().revoke({2_MiB, 1}));
   const TemporaryFile media;
   saw("Attachment::notify_failure",
       must(world.machine.attach(sim::Pmem{.path = media.path(), .size = 2_MiB})).attachment().notify_failure({0, 1}));

@@ -84,11 +84,11 @@ class FaultyDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return real_->name(); }
   [[nodiscard]] std::uint64_t size() const noexcept override { return real_->size(); }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return real_->capabilities(); }
-  Result<std::unique_ptr<DaxDevice>> make_view(Arena& arena) override {
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext& context) override {
     if (const Errno error = FaultyView::strike(faults_.make_view); error != Errno{}) {
       return error;
     }
-    DAXSIM_TRY(std::unique_ptr<DaxDevice> view, real_->make_view(arena));
+    DAXSIM_TRY(std::unique_ptr<DaxDevice> view, real_->make_view(context));
     return std::make_unique<FaultyView>(std::move(view), faults_);
   }
 

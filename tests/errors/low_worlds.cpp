@@ -12,6 +12,7 @@
 #include "daxsim/dax/policy.hpp"
 #include "daxsim/detect/findings.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/device/block_device.hpp"
 #include "daxsim/device/memory_map.hpp"
 #include "daxsim/index/xarray.hpp"
 #include "daxsim/sim_devices/pmem.hpp"
@@ -133,8 +134,9 @@ void visit_views(Observer& saw) {
   support::TempFile media;
   const std::shared_ptr<Device> device = must(sim::open(sim::Pmem{.path = media.path(), .size = 2_MiB}));
   Arena arena;
-  const std::unique_ptr<DaxDevice> view = must(saw.through("Device::make_view", device->make_view(arena)));
-  saw("Device::make_view", device->make_view(arena));
+  VirtualClock clock;
+  const std::unique_ptr<DaxDevice> view = must(saw.through("Device::make_view", device->make_view({arena, clock})));
+  saw("Device::make_view", device->make_view({arena, clock}));
   const Memory memory = must(saw.through("DaxDevice::direct_access", view->direct_access({0}, 512, DaxMode::access)));
   const auto change_page = [&memory](std::uint64_t page, unsigned char value) {
     for (std::uint64_t line = 0; line < kPageSize / kCacheLine; ++line) {
@@ -168,7 +170,8 @@ void visit_truncated_media(Observer& saw) {
   support::TempFile media;
   const std::shared_ptr<Device> device = must(sim::open(sim::Pmem{.path = media.path(), .size = 2_MiB}));
   Arena arena;
-  const std::unique_ptr<DaxDevice> view = must(device->make_view(arena));
+  VirtualClock clock;
+  const std::unique_ptr<DaxDevice> view = must(device->make_view({arena, clock}));
   const Memory memory = must(view->direct_access({0}, 1, DaxMode::access));
   *memory.kaddr = std::byte{1};
   std::filesystem::resize_file(media.path(), 1_MiB);
@@ -183,14 +186,17 @@ void visit_block_devices(Observer& saw) {
   saw.enter("a block device");
   support::TempFile media;
   const std::shared_ptr<Device> device = must(sim::open(sim::RamDisk{.media = media.path(), .size = 2_MiB}));
-  const VirtualClock clock;
+  VirtualClock clock;
   EventStream events(clock, 16);
   Arena arena;
-  auto view = must(saw.through("Device::make_block_view", device->make_block_view(arena)));
-  saw("Device::make_block_view", device->make_block_view(arena));
-  BlockDevice& sectors = *view;
+  auto view = must(saw.through("Device::make_block_view", device->make_block_view({arena, clock})));
+  saw("Device::make_block_view", device->make_block_view({arena, clock}));
+  auto& sectors = dynamic_cast<BlockDevice&>(*view);
   Attachment attachment(device, std::move(view), 0, events);
   std::array<std::byte, 2 * kPageSize> bytes{};
+  saw("DeviceView::read", attachment.device_view().read(8, std::span(bytes).first(8)));
+  saw("DeviceView::write", attachment.device_view().write(8, std::span(bytes).first(8)));
+  saw("DeviceView::zero", attachment.device_view().zero({8, 8}));
   for (const std::uint64_t offset : {0_KiB, 4_KiB, std::uint64_t{8}, 2_MiB, ~std::uint64_t{0}}) {
     for (const std::uint64_t length : {0_KiB, 8_KiB, std::uint64_t{100}}) {
       saw("Attachment::direct_access", attachment.direct_access(page_of(offset), length));
@@ -202,15 +208,15 @@ void visit_block_devices(Observer& saw) {
   saw.enter("a block device without memory for its log");
   arena.fail_from(1);
   for (std::uint64_t sector = 0; sector < 256; sector += 16) {
-    saw("BlockDevice::write", sectors.write(sector, bytes));
+    saw("BlockDevice::write_sectors", sectors.write_sectors(sector, bytes));
     saw("Attachment::write", attachment.write(sector * kSectorSize, bytes));
     saw("Attachment::zero", attachment.zero({sector * kSectorSize, bytes.size()}));
   }
   arena.fail_from(0);
   saw.enter("a block device whose media file somebody has truncated");
   std::filesystem::resize_file(media.path(), 0);
-  saw("BlockDevice::read", sectors.read(0, bytes));
-  saw("BlockDevice::write", sectors.write(0, bytes));
+  saw("BlockDevice::read_sectors", sectors.read_sectors(0, bytes));
+  saw("BlockDevice::write_sectors", sectors.write_sectors(0, bytes));
   saw("Attachment::read", attachment.read(0, bytes));
   saw("DeviceView::power_cut", sectors.power_cut({}));
 }

@@ -228,6 +228,12 @@ void add_dax_calls(std::vector<PlainCall>& calls) {
               "DaxDevice::direct_access",
               [](World& world) { return world.handle.attachment().view().direct_access({0}, 1, DaxMode::access); }),
           on_world("DaxDevice::flush", [](World& world) { return world.handle.attachment().view().flush({0, 64}); }),
+          on_world("DeviceView::read",
+                   [](World& world) { return world.handle.attachment().device_view().read(0, buffer()); }),
+          on_world("DeviceView::write",
+                   [](World& world) { return world.handle.attachment().device_view().write(0, buffer()); }),
+          on_world("DeviceView::zero",
+                   [](World& world) { return world.handle.attachment().device_view().zero({0, kPageSize}); }),
       });
 }
 
@@ -235,6 +241,7 @@ class IdleHolder final : public Holder {
  public:
   Result<void> pre_remove(Attachment&) override { return {}; }
   Result<void> failure(Attachment&, ByteRange) override { return {}; }
+  void revoke(Attachment&, ByteRange) override {}
 };
 
 Result<void> claim_for_a_moment(Attachment& device) {

@@ -78,6 +78,7 @@ class IdleHolder final : public Holder {
  public:
   Result<void> pre_remove(Attachment&) override { return {}; }
   Result<void> failure(Attachment&, ByteRange) override { return {}; }
+  void revoke(Attachment&, ByteRange) override {}
 };
 
 using Actions = std::vector<std::function<void()>>;
@@ -289,7 +290,8 @@ void add_device_actions(Actions& actions, World& world, Observer& saw, Choice& c
           [&device, &saw] { saw("Attachment::wait_unpinned", device.wait_unpinned({0})); },
           [&device, &saw] { saw("Attachment::advance", device.advance(LifeState::alive)); },
           [&world, &saw] {
-            saw("Device::make_view", world.device->make_view(world.file.open_file()->super_block()->system().arena));
+            saw("Device::make_view", world.device->make_view({.arena = world.context().system.arena,
+                                                              .clock = world.context().system.clock}));
           },
           [&world, &saw, &choice] {
             saw("LinearFs::mkfs", LinearFs::mkfs(world.handle.attachment(), {.files = choice.of({0U, ~0U})}));

@@ -106,7 +106,7 @@ void visit_first_failures(Observer& saw) {
         [error](World& world) { world.device->faults().power_cut = {.from = 1, .error = error}; },
         [](const PlainCall& plain) { return plain.name == "Machine::power_cut"; });
   }
-  for (const Errno error : {Errno::enomem, Errno::emfile, Errno::enfile, Errno::efbig, Errno::ebusy}) {
+  for (const Errno error : {Errno::enomem, Errno::emfile, Errno::enfile, Errno::efbig, Errno::ebusy, Errno::einval}) {
     visit_plainly(
         saw, "no view can be made: " + std::string(errno_name(error)),
         [error](World& world) { world.device->faults().make_view = {.from = 1, .error = error}; },
@@ -121,7 +121,9 @@ void visit_first_failures(Observer& saw) {
   visit_plainly(
       saw, "power lost", [](World& world) { must(world.machine->power_cut()); },
       // A view that was cut may only be destroyed.
-      [](const PlainCall& plain) { return !plain.name.starts_with("DaxDevice::"); });
+      [](const PlainCall& plain) {
+        return !plain.name.starts_with("DaxDevice::") && !plain.name.starts_with("DeviceView::");
+      });
   visit_plainly(saw, "file system shut down", [](World& world) { world.fs.super_block()->shutdown(Errno::eio); });
   visit_plainly(saw, "device dead", [](World& world) { advance_to(world, LifeState::dax_dead); });
   visit_plainly(saw, "disk gone", [](World& world) { advance_to(world, LifeState::disk_gone); });

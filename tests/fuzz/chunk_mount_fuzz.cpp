@@ -15,20 +15,20 @@ constexpr std::uint64_t kPages = 64;
 void fix_records(test::Image& image) {
   auto super = test::load<extent_fs::SuperRecord>(image, 0);
   super.volumes = 2;
-  super.crc = extent_fs::crc_of(super);
+  super.crc = crc_of(super);
   test::store(image, 0, super);
 
   constexpr std::uint64_t kOffset = extent_fs::kVolumesOffset + sizeof(extent_fs::VolumeRecord);
   auto record = test::load<extent_fs::VolumeRecord>(image, kOffset);
-  record.crc = extent_fs::crc_of(record);
+  record.crc = crc_of(record);
   test::store(image, kOffset, record);
   test::store(image, kPages << kPageShift, record);
 
   auto header = test::load<extent_fs::ChunkMapHeader>(image, kPageSize);
   const std::uint64_t chunks = std::min<std::uint64_t>(header.chunks, extent_fs::kMaxChunks);
   header.crc = 0;
-  extent_fs::Crc32c crc;
-  crc.add(extent_fs::bytes_of(header));
+  Crc32c crc;
+  crc.add(bytes_of(header));
   crc.add(std::span(image).subspan(kPageSize + sizeof(header), chunks * sizeof(extent_fs::ChunkRecord)));
   header.crc = crc.value();
   test::store(image, kPageSize, header);

@@ -12,7 +12,7 @@ constexpr std::uint64_t kDirectPages = 64;
 void fix_volume_records(test::Image& image) {
   constexpr std::uint64_t kOffset = extent_fs::kVolumesOffset + sizeof(extent_fs::VolumeRecord);
   auto record = test::load<extent_fs::VolumeRecord>(image, kOffset);
-  record.crc = extent_fs::crc_of(record);
+  record.crc = crc_of(record);
   test::store(image, kOffset, record);
   test::store(image, kDirectPages << kPageShift, record);
 }

@@ -20,6 +20,7 @@
 #include "daxsim/base/clock.hpp"
 #include "daxsim/base/events.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/device/block_device.hpp"
 #include "daxsim/device/memory_map.hpp"
 #include "daxsim/mm/process.hpp"
 #include "daxsim/pagecache/file_pages.hpp"
@@ -40,14 +41,14 @@ struct Hooks {
 
 class HookedView final : public BlockDevice {
  public:
-  HookedView(std::unique_ptr<BlockDevice> real, Hooks& hooks) : real_(std::move(real)), hooks_(hooks) {}
-  Result<void> read(std::uint64_t sector, std::span<std::byte> to) noexcept override {
+  HookedView(std::unique_ptr<DeviceView> real, Hooks& hooks) : real_(std::move(real)), hooks_(hooks) {}
+  Result<void> read_sectors(std::uint64_t sector, std::span<std::byte> to) noexcept override {
     DAXSIM_TRY_VOID(hooks_.on_read ? hooks_.on_read(sector) : Result<void>());
-    return real_->read(sector, to);
+    return real_->read(sector * kSectorSize, to);
   }
-  Result<void> write(std::uint64_t sector, std::span<const std::byte> from) noexcept override {
+  Result<void> write_sectors(std::uint64_t sector, std::span<const std::byte> from) noexcept override {
     DAXSIM_TRY_VOID(hooks_.on_write ? hooks_.on_write(sector) : Result<void>());
-    return real_->write(sector, from);
+    return real_->write(sector * kSectorSize, from);
   }
   void fence() noexcept override { real_->fence(); }
   std::vector<LineHistory> pending_lines() override { return real_->pending_lines(); }
@@ -55,7 +56,7 @@ class HookedView final : public BlockDevice {
   void unmap() noexcept override { real_->unmap(); }
 
  private:
-  const std::unique_ptr<BlockDevice> real_;
+  const std::unique_ptr<DeviceView> real_;
   Hooks& hooks_;
 };
 
@@ -65,9 +66,9 @@ class HookedDisk final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return real_->name(); }
   [[nodiscard]] std::uint64_t size() const noexcept override { return real_->size(); }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return real_->capabilities(); }
-  Result<std::unique_ptr<BlockDevice>> make_block_view(Arena& arena) override {
-    DAXSIM_TRY(std::unique_ptr<BlockDevice> view, real_->make_block_view(arena));
-    return std::unique_ptr<BlockDevice>(std::make_unique<HookedView>(std::move(view), hooks));
+  Result<std::unique_ptr<DeviceView>> make_block_view(const ViewContext& context) override {
+    DAXSIM_TRY(std::unique_ptr<DeviceView> view, real_->make_block_view(context));
+    return std::unique_ptr<DeviceView>(std::make_unique<HookedView>(std::move(view), hooks));
   }
 
   Hooks hooks;
@@ -191,7 +192,7 @@ class CacheWorld {
   ~CacheWorld() { power_off(); }
 
   void power_on() {
-    attachment = std::make_unique<Attachment>(disk, must(disk->make_block_view(arena)), 1, events);
+    attachment = std::make_unique<Attachment>(disk, must(disk->make_block_view({arena, clock})), 1, events);
     fs = std::make_shared<CachedFs>(system);
     pool = must(pagecache::Pool::create(system, options_.pool_pages));
     file = add_file(11, {0});

@@ -114,7 +114,7 @@ class FakeDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept override { return pages_ << kPageShift; }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
-  Result<std::unique_ptr<DaxDevice>> make_view(Arena&) override {
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext&) override {
     return std::unique_ptr<DaxDevice>(std::make_unique<FakeView>(pages_));
   }
 
@@ -605,7 +605,7 @@ class World {
       : context{.system = system, .design = designs::pfn(), .policy = options.policy} {
     auto medium = std::make_shared<FakeDevice>(options.device_pages, options.capabilities);
     const Pfn first = must(memory.reserve(options.device_pages));
-    device = std::make_unique<Attachment>(medium, must(medium->make_view(arena)), first, 259U << 20, events);
+    device = std::make_unique<Attachment>(medium, must(medium->make_view({arena, clock})), first, 259U << 20, events);
     memory.bind(first, *device);
     super_block = std::make_shared<FakeSuperBlock>(system);
     file = add_file(15, options.file_pages, options.base);

@@ -67,18 +67,18 @@ class ImageMaker {
       record.ino = file.ino;
       record.name_length = static_cast<std::uint8_t>(file.name.size());
       record.flags = file.flags;
-      append(extent_fs::bytes_of(record));
+      append(bytes_of(record));
       append(std::as_bytes(std::span(file.name)));
       body.resize(round_up(body.size(), 8));
       for (const extent_fs::ExtentRecord& extent : file.extents) {
-        append(extent_fs::bytes_of(extent));
+        append(bytes_of(extent));
       }
     }
     const std::uint64_t offset = geometry.checkpoint_offset(0);
     auto header = load<extent_fs::CheckpointHeader>(image, offset);
     header.files = static_cast<std::uint32_t>(files.size());
     header.body_bytes = body.size();
-    extent_fs::Crc32c crc;
+    Crc32c crc;
     crc.add(body);
     header.body_crc = crc.value();
     put_header(header);
@@ -88,7 +88,7 @@ class ImageMaker {
     return load<extent_fs::CheckpointHeader>(image, geometry.checkpoint_offset(0));
   }
   void put_header(extent_fs::CheckpointHeader header) {
-    header.crc = extent_fs::crc_of(header);
+    header.crc = crc_of(header);
     store(image, geometry.checkpoint_offset(0), header);
   }
 
@@ -108,8 +108,8 @@ class ImageMaker {
     commit.bytes = static_cast<std::uint32_t>(records.size());
     commit.checkpoint = header().number;
     commit.sequence = header().sequence + ++commits_;
-    extent_fs::Crc32c crc;
-    crc.add(extent_fs::bytes_of(commit));
+    Crc32c crc;
+    crc.add(bytes_of(commit));
     crc.add(records);
     commit.crc = crc.value();
     const std::uint64_t offset = geometry.log_offset(0) + log_used_;
@@ -119,7 +119,7 @@ class ImageMaker {
   }
 
   void put_super(extent_fs::SuperRecord super) {
-    super.crc = extent_fs::crc_of(super);
+    super.crc = crc_of(super);
     store(image, 0, super);
   }
   [[nodiscard]] extent_fs::SuperRecord super() const { return load<extent_fs::SuperRecord>(image, 0); }
@@ -141,9 +141,9 @@ inline void require(bool holds, const char* what) {
 // Makes every checksum right again, as far as the lengths in the image allow.
 inline void fix_checksums(Image& image, const extent_fs::Geometry& geometry) {
   auto super = load<extent_fs::SuperRecord>(image, 0);
-  super.crc = extent_fs::crc_of(super);
+  super.crc = crc_of(super);
   store(image, 0, super);
-  const auto crc_of_range = [&image](std::uint64_t offset, std::uint64_t bytes, extent_fs::Crc32c crc = {}) {
+  const auto crc_of_range = [&image](std::uint64_t offset, std::uint64_t bytes, Crc32c crc = {}) {
     crc.add(std::span(image).subspan(offset, bytes));
     return crc.value();
   };
@@ -153,7 +153,7 @@ inline void fix_checksums(Image& image, const extent_fs::Geometry& geometry) {
     if (header.body_bytes <= geometry.checkpoint_bytes() - sizeof(header)) {
       header.body_crc = crc_of_range(offset + sizeof(header), header.body_bytes);
     }
-    header.crc = extent_fs::crc_of(header);
+    header.crc = crc_of(header);
     store(image, offset, header);
 
     std::uint64_t at = 0;
@@ -165,8 +165,8 @@ inline void fix_checksums(Image& image, const extent_fs::Geometry& geometry) {
         break;
       }
       commit.crc = 0;
-      extent_fs::Crc32c crc;
-      crc.add(extent_fs::bytes_of(commit));
+      Crc32c crc;
+      crc.add(bytes_of(commit));
       commit.crc = crc_of_range(geometry.log_offset(slot) + at, bytes, crc);
       store(image, geometry.log_offset(slot) + at - sizeof(commit), commit);
       at += bytes;

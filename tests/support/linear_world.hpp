@@ -46,7 +46,7 @@ class RamDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept override { return image_.size(); }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
-  Result<std::unique_ptr<DaxDevice>> make_view(Arena&) override { return Errno::ebusy; }
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext&) override { return Errno::ebusy; }
   [[nodiscard]] Image& image() noexcept { return image_; }
 
  private:
@@ -59,6 +59,7 @@ class NobodysHolder final : public Holder {
  public:
   Result<void> pre_remove(Attachment&) override { return {}; }
   Result<void> failure(Attachment&, ByteRange) override { return {}; }
+  void revoke(Attachment&, ByteRange) override {}
 };
 
 class RamView final : public DaxDevice {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "daxsim/adapters/tiered.hpp"
+#include "daxsim/device/block_device.hpp"
 #include "support/linear_world.hpp"
 
 namespace daxsim::test {
@@ -40,11 +41,11 @@ class SectorView final : public BlockDevice {
  public:
   explicit SectorView(SectorDevice& device) : media_(device.image()) {}
 
-  Result<void> read(std::uint64_t sector, std::span<std::byte> to) noexcept override {
+  Result<void> read_sectors(std::uint64_t sector, std::span<std::byte> to) noexcept override {
     std::memcpy(to.data(), media_.data() + sector * kSectorSize, to.size());
     return {};
   }
-  Result<void> write(std::uint64_t sector, std::span<const std::byte> from) noexcept override {
+  Result<void> write_sectors(std::uint64_t sector, std::span<const std::byte> from) noexcept override {
     step();
     if (fails_from != 0 && steps >= fails_from) {
       return failure;

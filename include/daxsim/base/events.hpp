@@ -59,7 +59,8 @@ enum class EventType : std::uint8_t {
   pfn_mkclean_range,                  // pgoff, last = pages, pfn, ret = page-table entries that were writable
   dax_flush,                          // length in bytes, pfn, ret = -EIO when the disk is gone, -EFAULT when there is
                                       // nothing where the index design said
-  dax_direct_access,                  // pgoff (device), last = pages asked, ret = pages or -errno
+  dax_direct_access,                  // pgoff (device), last = pages asked, ret = pages or -errno, flags = 1 when they
+                                      // are not what is stored there
   dax_zero_range,                     // pgoff of the page, length in bytes
   dax_copy_from_iter,                 // length: pwrite
   dax_copy_to_iter,                   // length: pread
@@ -75,6 +76,7 @@ enum class EventType : std::uint8_t {
   journal_commit,                     // ret
   blkdev_issue_flush,                 // ret: the device's cache flush (fence)
   dax_holder_notify_failure,          // flags = notice (MF_MEM_PRE_REMOVE = 0x80), ret
+  dax_holder_revoke,                  // pgoff (device), last = pages (ours: Linux has no such event)
   kill_dax,                           // object = Attachment
   disk_gone,                          // object = Attachment
   memunmap_pages,                     // object = Attachment, ret = pins still held
@@ -137,6 +139,8 @@ class EventStream {
     LookingAround(const LookingAround&) = delete;
     LookingAround& operator=(const LookingAround&) = delete;
   };
+  // So devices do nothing for the sake of what this thread asks.
+  [[nodiscard]] static bool is_looking_around() noexcept { return looking_around != 0; }
 
   static constexpr unsigned kMaxObservers = 8;
 

@@ -30,12 +30,14 @@ enum class FindingKind : std::uint8_t {
   flush_of_dead_memory,           // a flush went to a disk that is gone, or to no memory at all
   stale_mapping,                  // a page of the device was still mapped when its memory was given back (F7)
   wrong_device_flush,             // write-back flushed another device than the pages are on, or other pages of it (F11)
-  unbounded_sync,      // write-back comes back to what it has passed, beyond what was dirty when it began (B1)
-  frame_of_two_files,  // at a power cut: a page frame is behind entries of two files (F3 I4, B33)
-  mirror_divergence,   // at a power cut: the copies of a page that is clean differ (F11)
-  lost_wake_up,        // at a power cut: a thread sleeps for an entry that nobody owns, and nobody will wake it (B5)
+  unbounded_sync,       // write-back comes back to what it has passed, beyond what was dirty when it began (B1)
+  frame_of_two_files,   // at a power cut: a page frame is behind entries of two files (F3 I4, B33)
+  mirror_divergence,    // at a power cut: the copies of a page that is clean differ (F11)
+  lost_wake_up,         // at a power cut: a thread sleeps for an entry that nobody owns, and nobody will wake it (B5)
+  status_read_as_data,  // a load gets what a busy device shows in place of what is stored there (F10.3); the page is the
+                        // device's
 };
-inline constexpr unsigned kFindingKinds = static_cast<unsigned>(FindingKind::lost_wake_up) + 1;
+inline constexpr unsigned kFindingKinds = static_cast<unsigned>(FindingKind::status_read_as_data) + 1;
 // "lost store", ... for people.
 std::string_view finding_name(FindingKind kind) noexcept;
 
@@ -43,7 +45,7 @@ struct Finding {
   FindingKind kind{};
   std::uint32_t dev = 0;
   std::uint64_t ino = 0;    // 0: not about one file
-  Pgoff page;               // of the file
+  Pgoff page;               // of the file, if it is about one
   std::uint64_t event = 0;  // id of the event at which it was seen; the ring has what led there
 };
 

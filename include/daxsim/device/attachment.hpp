@@ -54,7 +54,7 @@ class Attachment {
   Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> view, Pfn first, std::uint32_t dev,
              EventStream& events);
   // Of a device that is not direct: `view` is what its make_block_view() answered, and it has no frames.
-  Attachment(std::shared_ptr<Device> device, std::unique_ptr<BlockDevice> view, std::uint32_t dev, EventStream& events);
+  Attachment(std::shared_ptr<Device> device, std::unique_ptr<DeviceView> view, std::uint32_t dev, EventStream& events);
   ~Attachment();
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
@@ -74,9 +74,7 @@ class Attachment {
   // Of a direct device.
   [[nodiscard]] DaxDevice& view() noexcept { return *dax_; }
   // Of any, for power cuts.
-  [[nodiscard]] DeviceView& device_view() noexcept {
-    return is_direct() ? static_cast<DeviceView&>(*dax_) : static_cast<DeviceView&>(*block_);
-  }
+  [[nodiscard]] DeviceView& device_view() noexcept { return *view_; }
 
   // Which life of their memory these device pages are in: differs between attachments that had the same frames one after
   // the other, and changes when what one of the pages holds has moved elsewhere. Comes back after 2^16 changes. Context:
@@ -104,10 +102,9 @@ class Attachment {
   // are cache-bypassing copies (F5.6): the bytes are in the unfenced log at once, whatever the write-cache flag says, and
   // a fence makes them durable. `to`/`from` are not user memory. No events: the caller knows what the copy is for. On an
   // error part of the bytes may have been copied. Context: fault path.
-  // Errors: Errno::enxio (dead), Errno::erange (beyond the end), Errno::einval (not whole sectors of a block device), and
-  // those of DaxDevice::direct_access and BlockDevice::read.
+  // Errors: Errno::enxio (dead), Errno::erange (beyond the end), and those of DeviceView::read.
   Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept;
-  // Errors: those of read, and those of DaxDevice::flush and BlockDevice::write.
+  // Errors: those of read, and those of DeviceView::write.
   Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept;
   Result<void> zero(ByteRange bytes) noexcept;
 
@@ -143,26 +140,30 @@ class Attachment {
   // Errors: Errno::eopnotsupp (no holder, and then no event), Errno::erange (beyond the end), and those of
   // Holder::failure. Context: may wait; no locks held. Emits dax_holder_notify_failure with what the holder answered.
   Result<void> notify_failure(ByteRange bytes);
+  // Memory of the device shows something else for a while; the view answers no direct_access there with what it was. Waits
+  // for those who are inside the gate, then Holder::revoke of these bytes. Without a holder nothing is mapped.
+  // Errors: Errno::erange (beyond the end). Context: may wait; not inside the gate, no lock of a file system held. Emits
+  // dax_holder_revoke.
+  Result<void> revoke(ByteRange bytes);
 
  private:
   struct Pins;
   void emit(Event event) noexcept;
-  // Calls `what(Holder&)` with the event's flags. Errors: Errno::eopnotsupp (no holder), and those of `what`.
+  // Calls `what(Holder&)`, and emits `told` with what it answered. Errors: Errno::eopnotsupp (no holder), and those of
+  // `what`.
   template <class What>
-  Result<void> tell_holder(std::uint32_t flags, What what);
-  Attachment(std::shared_ptr<Device> device, std::unique_ptr<DaxDevice> dax, std::unique_ptr<BlockDevice> block,
-             Pfn first, std::uint32_t dev, EventStream& events);
-  [[nodiscard]] Result<void> check_sectors(ByteRange bytes) const noexcept;
-  Result<void> zero_sectors(ByteRange bytes) noexcept;
+  Result<void> tell_holder(Event told, What what);
+  Attachment(std::shared_ptr<Device> device, std::unique_ptr<DeviceView> view, bool direct, Pfn first,
+             std::uint32_t dev, EventStream& events);
   [[nodiscard]] bool inside(ByteRange bytes) const noexcept;
+  // Errors: Errno::enxio (dead), Errno::erange (beyond the end).
+  [[nodiscard]] Result<void> check_bytes(ByteRange bytes) const noexcept;
   Result<Memory> translate(Pgoff page, std::uint64_t pages, DaxMode mode) noexcept;
-  template <class Copy>
-  Result<void> for_each_run(ByteRange bytes, Copy copy) noexcept;
 
   const std::shared_ptr<Device> device_;
   const std::uint64_t size_;
-  const std::unique_ptr<DaxDevice> dax_;      // of a direct device
-  const std::unique_ptr<BlockDevice> block_;  // of any other
+  const std::unique_ptr<DeviceView> view_;
+  DaxDevice* const dax_;  // the view of a direct device; null: it is not direct
   const Pfn first_;
   const std::uint32_t dev_;
   EventStream& events_;

@@ -27,6 +27,7 @@ struct Memory {
   std::uint64_t pages = 0;
   int fd = -1;                  // the host file that holds these pages, for live mappings; owned by the device
   std::uint64_t fd_offset = 0;  // bytes
+  bool is_data = true;          // false: not what is stored there, but what the device shows in its place for a while
 };
 
 enum class DaxMode : std::uint8_t { access, recovery_write };
@@ -58,6 +59,12 @@ class DaxDevice : public DeviceView {
 
   // How many lines of `bytes` differ between view and media.
   virtual std::uint64_t dirty_lines(ByteRange bytes) noexcept = 0;
+
+ private:
+  // By direct_access and flush.
+  Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept override;
+  Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept override;
+  Result<void> zero(ByteRange bytes) noexcept override;
 };
 
 DAXSIM_END

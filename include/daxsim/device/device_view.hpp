@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DeviceView: what one machine sees of a medium, and what becomes of it when the power goes. DaxDevice and BlockDevice say
-// how its bytes are reached.
+// DeviceView: what one machine sees of a medium: its bytes, and what becomes of them when the power goes. A DaxDevice has
+// them as memory, too; a BlockDevice moves them in sectors.
 //
 // A *line* is what reaches the media as a whole: Capabilities::granularity bytes, 64 of a pmem, a sector of a block device.
 //
 // Threads: every call from any thread at once. Nothing here may touch user memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
+#include "daxsim/base/units.hpp"
 
 DAXSIM_BEGIN
+
+class Attachment;
 
 // Which of the possible outcomes a power cut has. A line's history is the values it had since the last fence, oldest
 // first, then its value in the view when that differs: a line with h flushes since the fence and a dirty view has h + 2
@@ -48,6 +53,16 @@ class DeviceView {
   DeviceView(const DeviceView&) = delete;
   DeviceView& operator=(const DeviceView&) = delete;
 
+  // Copies of bytes inside the device. What write() and zero() change is what flush() would have moved: in the unfenced
+  // log at once, on the media after a fence. After an error a part may have been copied. Context: fault path.
+  // Errors: Errno::einval (not whole sectors of a block device), and those of DaxDevice::direct_access and
+  // BlockDevice::read_sectors.
+  virtual Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept = 0;
+  // Errors: Errno::erofs (a device that is read-only, Capabilities), and those of read, those of DaxDevice::flush and
+  // those of BlockDevice::write_sectors.
+  virtual Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept = 0;
+  virtual Result<void> zero(ByteRange bytes) noexcept = 0;
+
   // Orders: what was flushed (written) before is on the media whatever happens after. Errors: none. Context: fault path.
   virtual void fence() noexcept = 0;
 
@@ -61,6 +76,13 @@ class DeviceView {
   // Errors: Errno::einval (a listed line or outcome does not exist, or a line is listed twice), Errno::eio,
   // Errno::enospc (as DaxDevice::flush); after an error nothing was changed and the view goes on.
   virtual Result<PowerCutReport> power_cut(const PowerCut& choice) = 0;
+
+  // What its attachment tells a view, which may not care. None of them waits.
+  // Once, before all others: who to ask to revoke mappings. The attachment outlives the view.
+  virtual void attached(Attachment& /*attachment*/) noexcept {}
+  // Somebody holds the device from now on (Attachment::claim); nobody does any more, and nothing is mapped.
+  virtual void claimed() noexcept {}
+  virtual void released() noexcept {}
 
   // The machine will never use the medium again: kernel addresses become PROT_NONE until destruction, host memory is
   // given back. What was not flushed is lost, what was flushed (written) stays on the media, fenced or not. The caller

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Holder: who must be told when a device goes away (F7.2: the holder operations of a dax device). Declared here,
-// implemented by file systems; one holder per attachment.
+// Holder: who must be told when a device goes away (F7.2: the holder operations of a dax device), or cannot be read for a
+// while. Declared here, implemented by file systems; one holder per attachment.
 #pragma once
 
 #include "daxsim/base/config.hpp"
@@ -24,6 +24,11 @@ class Holder {
   // The device is dead (`bytes` = all of it), or its memory failed there: revoke mappings, shut down; nothing can be
   // written back. Errors: any, and none matters to the caller. Context: may wait; no locks held.
   virtual Result<void> failure(Attachment& device, ByteRange bytes) = 0;
+
+  // The memory of these bytes shows something else for a while (F10.5: unmap, program, fault again): takes away every
+  // mapping of it, so that the next access faults and asks direct_access again. Nothing is shut down, no data is lost, and
+  // what is dirty stays so. Context: may wait for faults under way; no locks held.
+  virtual void revoke(Attachment& device, ByteRange bytes) = 0;
 
  protected:
   ~Holder() = default;

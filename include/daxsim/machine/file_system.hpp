@@ -76,7 +76,9 @@ class FileSystem {
   // Errors: Errno::efbig (`size` is beyond the format), Errno::enospc, Errno::enomem.
   Result<File> create(std::string_view name, std::uint64_t size = 0);
 
+  // Errors: Errno::erofs (for writing, on a read-only file system).
   Result<File> open(std::string_view name, OpenMode mode = OpenMode::read_write);
+
   Result<void> unlink(std::string_view name) { return super_block_->unlink(name); }
   Result<void> rename(std::string_view from, std::string_view to) { return super_block_->rename(from, to); }
   Result<std::vector<DirectoryEntry>> list() { return super_block_->list(); }

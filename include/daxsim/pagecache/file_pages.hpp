@@ -2,13 +2,14 @@
 // FilePages: the cached pages of one file, of whatever part of it is not direct. A file system makes one for each of its
 // inodes and hands on to it what Inode is asked about that part; Inode::direct_access says where a page is, by
 // FileExtent::Kind::not_direct with device and device page, or without where it reads as zeros. Every other kind is dax's
-// to serve, and refused here. dax knows nothing of these pages: its entries are in the index of the
+// to serve, and refused here, unless the file system reads pages its own way (Inode::read_folio). dax knows nothing of these pages: its entries are in the index of the
 // AddressSpace, these pages are in an index of their own, and a page of the file is in one of the two
 // (docs/decisions/0009).
 //
 // A page, from nowhere to clean (the kernel's names in parentheses):
 //   1. a fault or a system call finds it or takes one from the pool, and locks it (PG_locked);
-//   2. not read yet (no PG_uptodate): its sectors are read, or it is zeroed where the file has a hole;
+//   2. not read yet (no PG_uptodate): its sectors are read, or it is zeroed where the file has a hole
+//      (Inode::read_folio);
 //   3. a read fault maps it read-only. A store to it faults (page_mkwrite): the file system allocates its block, the page
 //      is dirty (PG_dirty), then writable;
 //   4. write-back locks it, write-protects it everywhere, writes its sectors, and only then calls it clean. A store in

@@ -105,8 +105,8 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // blocks come back as zeroed memory, or as not_direct with zeroed blocks, durable zeros before the mapping becomes
   // visible. Access::read changes nothing.
   // Errors: Errno::enospc, Errno::enomem, Errno::efbig (beyond the format), Errno::enxio (dead device),
-  // Errno::ehwpoison (known media error), Errno::eio (the device). Context: fault path, not inside a device's gate (enter
-  // it to use the answer's memory); invalidate_lock, i_rwsem or the lock of a cached page held.
+  // Errno::ehwpoison (known media error), Errno::eio (the device), Errno::erofs. Context: fault path, not inside a
+  // device's gate (enter it to use the answer's memory); invalidate_lock, i_rwsem or the lock of a cached page held.
   virtual Result<FileExtent> direct_access(PageRange pages, Access access) noexcept = 0;
 
   // Where `pages` are, or the first of them: they begin `behind` pages after the one that `cookie` was given for, in the
@@ -116,6 +116,12 @@ class Inode : public std::enable_shared_from_this<Inode> {
                                             PageRange /*pages*/) noexcept {
     return Errno::estale;
   }
+  // read_folio: the file's bytes of one page, for the page cache; those behind the end of the file are zeros. Whether a
+  // device was read: if not, they were all known to be zeros. Where it is not overridden they are where direct_access
+  // says, as they are, and a direct page is Errno::eio. Errors: any that the file system or its devices answer.
+  // Context: fault path; invalidate_lock and the lock of the cached page held.
+  enum class ReadFolio : std::uint8_t { zeros, from_device };
+  virtual Result<ReadFolio> read_folio(Pgoff page, std::span<std::byte> to) noexcept;
   // Copy-on-write (iomap_begin with a source, iomap_end): new blocks for `pages`, or the first of them, whose own blocks
   // must not be stored to. What the new ones hold is undefined. The file keeps its own until end_copy, which follows in
   // any case. Errors: Errno::enospc, and any that its devices answer.
@@ -160,7 +166,8 @@ class Inode : public std::enable_shared_from_this<Inode> {
   virtual Result<void> fsync_range(ByteRange bytes, Datasync datasync) noexcept = 0;
 
   // The calls below are system calls: not in the fault path, may wait, no locks held. `to` and `from` may be user memory,
-  // even a mapping of this file. Ranges may go beyond EOF where the kernel's do.
+  // even a mapping of this file. Ranges may go beyond EOF where the kernel's do. Those that change something come to a
+  // read-only file system past every OpenFile only, and are answered with Errno::erofs there.
   // pread: bytes read, short at EOF. Errors: Errno::eio, Errno::enxio (dead device), Errno::enomem.
   virtual Result<std::uint64_t> read(std::uint64_t offset, std::span<std::byte> to) = 0;
   // pwrite: bytes written, short when space ran out after some. Errors: Errno::eio, Errno::enxio (dead device),

@@ -27,7 +27,7 @@ enum class OpenMode : std::uint8_t { read_only, read_write };
 
 class OpenFile {
  public:
-  // Keeps the file system alive as well, through `super_block`.
+  // Keeps the file system alive as well, through `super_block`. On a read-only one it is for reading, whatever `mode` says.
   OpenFile(std::shared_ptr<SuperBlock> super_block, std::shared_ptr<Inode> inode, OpenMode mode) noexcept;
   ~OpenFile();
   OpenFile(const OpenFile&) = delete;

@@ -50,6 +50,8 @@ class SuperBlock {
   [[nodiscard]] std::uint32_t dev() const noexcept { return dev_; }
   // s_bdev: the block device that was mounted; null for a file system without block devices. Context: any.
   [[nodiscard]] virtual Attachment* bdev() const noexcept { return nullptr; }
+  // SB_RDONLY: nothing here can be opened for writing. Context: any.
+  [[nodiscard]] virtual bool is_read_only() const noexcept { return false; }
   // Write faults and modifying calls hold it shared; freezing holds it exclusively.
   [[nodiscard]] SharedMutex& freeze_lock() noexcept DAXSIM_RETURN_CAPABILITY(freeze_lock_) { return freeze_lock_; }
 
@@ -61,18 +63,20 @@ class SuperBlock {
   // For good; the first reason stays. Emits fs_shutdown. Context: any, fault path.
   void shutdown(Errno reason) noexcept;
 
-  // Names: 1 to 255 bytes, not "." or "..", no '/' or NUL save one leading '/', which is dropped.
+  // Names: 1 to 255 bytes, not "." or "..", no '/' or NUL save one leading '/', which is dropped. A file
+  // system may have paths for names, parts between '/'.
   // Errors of all: Errno::eio (shut down), Errno::eshutdown (power lost).
 
-  // A new empty file. Errors: Errno::einval (bad name), Errno::enametoolong, Errno::eexist, Errno::enospc, Errno::enomem.
+  // A new empty file. Errors: Errno::einval (bad name), Errno::enametoolong, Errno::eexist, Errno::enospc, Errno::enomem,
+  // Errno::erofs.
   virtual Result<std::shared_ptr<Inode>> create(std::string_view name) = 0;
   // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent.
   virtual Result<std::shared_ptr<Inode>> open(std::string_view name) = 0;
   // Open handles and mappings keep the file until they go.
-  // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent.
+  // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent, Errno::erofs.
   virtual Result<void> unlink(std::string_view name) = 0;
   // Replaces `to` when it exists.
-  // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent.
+  // Errors: Errno::einval (bad name), Errno::enametoolong, Errno::enoent, Errno::erofs.
   virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
   // Ascending by name.
   virtual Result<std::vector<DirectoryEntry>> list() = 0;

@@ -17,15 +17,13 @@
 #pragma once
 
 #include <array>
-#include <boost/crc.hpp>
-#include <boost/endian/arithmetic.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <string_view>
-#include <type_traits>
 
+#include "base/records.hpp"
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/units.hpp"
@@ -35,10 +33,6 @@
 
 DAXSIM_BEGIN
 namespace extent_fs {
-
-using Le32 = boost::endian::little_uint32_t;
-using Le64 = boost::endian::little_uint64_t;
-using Le16 = boost::endian::little_uint16_t;
 
 inline constexpr std::uint64_t kVolumeMagic = 0x314d554c4f565844;      // "DXVOLUM1"
 inline constexpr std::uint64_t kCheckpointMagic = 0x544e494f504b4843;  // "CHKPOINT"
@@ -169,36 +163,6 @@ struct LogRecord {
   Le64 c;  // map, move: as ExtentRecord::physical
 };
 static_assert(sizeof(LogRecord) == 32);
-
-// Memory image of a record, for reading and writing it whole.
-template <class Record>
-  requires std::is_trivially_copyable_v<Record>
-std::span<std::byte> bytes_of(Record& record) noexcept {
-  return std::as_writable_bytes(std::span(&record, 1));
-}
-template <class Record>
-  requires std::is_trivially_copyable_v<Record>
-std::span<const std::byte> bytes_of(const Record& record) noexcept {
-  return std::as_bytes(std::span(&record, 1));
-}
-
-class Crc32c {
- public:
-  void add(std::span<const std::byte> bytes) noexcept { crc_.process_bytes(bytes.data(), bytes.size()); }
-  [[nodiscard]] std::uint32_t value() const noexcept { return crc_.checksum(); }
-
- private:
-  boost::crc_optimal<32, 0x1edc6f41, 0xffffffff, 0xffffffff, true, true> crc_;
-};
-
-// The CRC of a record whose field `crc` counts as zero.
-template <class Record>
-std::uint32_t crc_of(Record record) noexcept {
-  record.crc = 0;
-  Crc32c crc;
-  crc.add(bytes_of(record));
-  return crc.value();
-}
 
 // The root word: bits 0..47 checkpoint number, bits 48..63 the low half of the number's CRC. Number and check change in
 // one 8-byte store.

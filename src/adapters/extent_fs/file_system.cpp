@@ -19,16 +19,21 @@ class FormatHolder final : public Holder {
   ~FormatHolder() { device_.release(*this); }
   Result<void> pre_remove(Attachment&) override { return Errno::eopnotsupp; }
   Result<void> failure(Attachment&, ByteRange) override { return Errno::eopnotsupp; }
+  void revoke(Attachment&, ByteRange) override {}
 
  private:
   Attachment& device_;
 };
 
-// Metadata is on a direct device, and only the files of some kinds may be on others. Errors: Errno::einval.
+// Metadata is on a direct device, and only the files of some kinds may be on others; all are stored to. Errors:
+// Errno::einval.
 Result<void> check_devices(Volumes volumes, const Kind& kind) noexcept {
   const auto may_be_indirect = kind.placement == Placement::preferred ? 1 : std::ssize(volumes);
-  return std::ranges::all_of(volumes.first(may_be_indirect), &Attachment::is_direct) ? Result<void>()
-                                                                                     : Result<void>(Errno::einval);
+  const auto is_read_only = [](const Attachment* volume) { return volume->capabilities().read_only; };
+  return std::ranges::all_of(volumes.first(may_be_indirect), &Attachment::is_direct) &&
+                 std::ranges::none_of(volumes, is_read_only)
+             ? Result<void>()
+             : Result<void>(Errno::einval);
 }
 
 }  // namespace

@@ -127,6 +127,7 @@ class FileSystem final : public SuperBlock, private Holder {
   void release_devices() noexcept;
   Result<void> pre_remove(Attachment& device) override;
   Result<void> failure(Attachment& device, ByteRange bytes) override;
+  void revoke(Attachment& device, ByteRange bytes) override;
   // Calls `visit(Inode&, PageRange)` for the pages of files in core that are on these pages of the device: the reverse
   // map, made when it is asked for.
   template <class Visit>

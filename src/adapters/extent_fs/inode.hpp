@@ -22,6 +22,7 @@
 DAXSIM_BEGIN
 namespace extent_fs {
 
+using daxsim::bytes_of;  // of a record
 constexpr ByteRange bytes_of(PageRange pages) noexcept { return {byte_of(pages.first), pages.pages << kPageShift}; }
 
 // An address, in one word that is never 0.

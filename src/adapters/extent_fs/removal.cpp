@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a file system does when a device tells it that it goes, or that memory of it failed (F7.3). ext4 and others do
+// What a file system does when a device tells it that it goes, that memory of it failed (F7.3), or cannot be read now. ext4 and others do
 // nothing; XFS with a reverse map looks up the files behind the device's bytes. Whatever else goes on, shutting down comes
 // before taking pages away: a read fault that comes between would bring them back.
 #include <algorithm>
@@ -95,6 +95,14 @@ Result<void> FileSystem::failure(Attachment& device, ByteRange bytes) {
     static_cast<void>(dax::invalidate_pages(context_, inode, lost).ok());
   });
   return {};
+}
+
+// A fault holds invalidate_lock from before it asks the device until its page is mapped.
+void FileSystem::revoke(Attachment& device, ByteRange bytes) {
+  for_each_owner(device, pages_of(bytes), [](Inode& inode, PageRange pages) {
+    const ExclusiveLock no_faults(inode.mapping().invalidate_lock());
+    inode.mapping().unmap_pages(pages, EvenCows::no);
+  });
 }
 
 }  // namespace extent_fs

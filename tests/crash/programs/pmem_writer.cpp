@@ -65,9 +65,11 @@ int run(const std::string& media, int progress_file, int bell, Stops stops) {
   auto* const progress = static_cast<Progress*>(shared);
 
   Arena arena;
+
+  VirtualClock clock;
   const auto device = sim::open({.path = media, .size = kDeviceSize});
   check(device.ok());
-  const auto view = (*device)->make_view(arena);
+  const auto view = (*device)->make_view({arena, clock});
   check(view.ok());
   if (stops == Stops::around_flush_and_fence) {
     write_records(**view, progress->lanes[0], bell, 0, stops);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// live_malloc <backend>: real faults on the whole stack (pmem, LinearFs, dax, live mappings) of every kind, in a process
+// live_malloc <backend>: real faults on the whole stack (pmem, LinearFs and XipFs, dax, live mappings) of every kind, in a process
 // whose malloc and free abort when the fault path calls them. Exits 0, or says what called malloc where.
 #include <sys/mman.h>
 #include <unistd.h>
@@ -19,8 +19,10 @@
 #include <string_view>
 #include <vector>
 
+#include "daxsim/adapters/xip.hpp"
 #include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/must.hpp"
+#include "support/flash_world.hpp"
 
 namespace {
 
@@ -197,6 +199,56 @@ void commit_and_checkpoint(LiveBackend backend) {
   }
 }
 
+// Loads from a NOR flash, in memory and in a file, that suspend an erase and a program, wait for the end, or get a status.
+void fetch_from_a_busy_flash(LiveBackend backend) {
+  for (const sim::Busy busy : {sim::Busy::suspend, sim::Busy::refault, sim::Busy::raw}) {
+    for (const bool in_file : {false, true}) {
+      const test::TemporaryFile media;
+      test::FlashWorld world(
+          {.media = in_file ? media.path() : std::filesystem::path(), .part = test::paged_p30(), .while_busy = busy});
+      const Mapping map = must(world.file->map({.prot = Prot::read}, backend));
+      load("a load of a flash", map, 0);
+      must(world.mtd().start_erase(test::FlashWorld::block(3)));
+      load("a load of a flash that is erased", map, 0);
+      load("a load of a block that is erased", map, test::FlashWorld::block(3));
+      must(world.mtd().wait(0));
+      must(world.mtd().start_program(test::FlashWorld::block(2), std::vector<std::byte>(64)));
+      load("a load of a flash that is programmed", map, 0);
+      must(world.mtd().wait(0));
+      load("a load after all that", map, 0);
+    }
+  }
+}
+
+// Loads of direct and of compressed pages, more of them than the page cache holds, and stores to a private mapping.
+void execute_in_place(LiveBackend backend) {
+  constexpr std::uint64_t kPages = 5000;
+  XipFile code{"code", std::vector<std::byte>(kPages * kPageSize)};
+  XipProfile profile;
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    code.bytes[page * kPageSize] = static_cast<std::byte>(page % 251 + 1);
+    if (page % 100 == 0) {
+      profile.faults["code"][page] = 1;
+    }
+  }
+  const std::vector<std::byte> image = must(XipFs::build({&code, 1}, profile));
+  const test::TemporaryFile media;
+  Machine machine;
+  const DeviceHandle device = must(machine.attach(sim::Pmem{.path = media.path(), .size = 16_MiB}));
+  must(device.attachment().write(0, image));
+  FileSystem fs = must(machine.mount<XipFs>(device));
+  File file = must(fs.open("code", OpenMode::read_only));
+  const Mapping map = must(file.map({.prot = Prot::read}, backend));
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    expect(load("a load of a page to be executed in place", map, page * kPageSize) == code.bytes[page * kPageSize],
+           "a page is not the file's");
+  }
+  const Mapping data = must(file.map({.sharing = Sharing::private_copy}, backend));
+  load("a private load of a page to be executed in place", data, 0);
+  store("a private store after a load", data, 0, 1);
+  store("a private store to a compressed page", data, kPageSize, 2);
+}
+
 // Memory from a mapping. Its allocator touches the mapping with its own lock held: as malloc would, if the program had
 // put its heap there.
 class HeapInMapping final : public std::pmr::memory_resource {
@@ -273,6 +325,8 @@ int main(int argc, char** argv) {
   test::MountedWorld world = test::mounted(128_MiB);
   fault_in_every_way(world, backend);
   commit_and_checkpoint(backend);
+  fetch_from_a_busy_flash(backend);
+  execute_in_place(backend);
   live_on_a_mapping(world, backend);
   return 0;
 }

@@ -32,9 +32,14 @@ struct TestHolder final : Holder {
     during();
     return answer;
   }
+  void revoke(Attachment&, ByteRange bytes) override {
+    revoked = bytes;
+    during();
+  }
   std::atomic<int> pre_removes{0};
   std::atomic<int> failures{0};
   ByteRange failed;
+  ByteRange revoked;
   Result<void> answer;
   std::function<void()> during = [] {};
 };
@@ -108,6 +113,44 @@ TEST(HolderTest, ItsAnswerIsTheResult) {
   ASSERT_TRUE(fake.attachment->claim(holder).ok());
   EXPECT_EQ(error_of(fake.attachment->notify_holder()), Errno::euclean);
   EXPECT_EQ(fake.only(EventType::dax_holder_notify_failure).ret, -EUCLEAN);
+  fake.attachment->release(holder);
+}
+
+TEST(HolderTest, IsAskedToRevokeSomeBytes) {
+  // These and no others, with an event; without a holder nothing is mapped, and nothing happens.
+  AttachedFake fake;
+  EXPECT_TRUE(fake.attachment->revoke({kPageSize, kPageSize}).ok());
+  EXPECT_EQ(fake.all_events(), 0U);
+  TestHolder holder;
+  ASSERT_TRUE(fake.attachment->claim(holder).ok());
+
+  EXPECT_TRUE(fake.attachment->revoke({3 * kPageSize, 2 * kPageSize}).ok());
+
+  EXPECT_EQ(holder.revoked, (ByteRange{3 * kPageSize, 2 * kPageSize}));
+  EXPECT_EQ(holder.failures, 0);
+  const Event event = fake.only(EventType::dax_holder_revoke);
+  EXPECT_EQ(event.pgoff.value, 3U);
+  EXPECT_EQ(event.last, 2U);
+  EXPECT_EQ(error_of(fake.attachment->revoke({AttachedFake::kPages * kPageSize, 1})), Errno::erange);
+  fake.attachment->release(holder);
+}
+
+TEST(HolderTest, NobodyIsAskedBeforeReadersHaveLeft) {
+  // Whoever got memory inside the gate is waited for.
+  AttachedFake fake;
+  TestHolder holder;
+  ASSERT_TRUE(fake.attachment->claim(holder).ok());
+  std::atomic<bool> is_asked{false};
+  holder.during = [&] { is_asked = true; };
+  std::thread revoker;
+  {
+    const Gate::Reader inside(fake.attachment->gate());
+    revoker = std::thread([&] { EXPECT_TRUE(fake.attachment->revoke({0, kPageSize}).ok()); });
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+    EXPECT_FALSE(is_asked);
+  }
+  revoker.join();
+  EXPECT_TRUE(is_asked);
   fake.attachment->release(holder);
 }
 

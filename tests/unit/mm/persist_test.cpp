@@ -54,7 +54,7 @@ class NamedDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept override { return pages_ << kPageShift; }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
-  Result<std::unique_ptr<DaxDevice>> make_view(Arena&) override { return Errno::ebusy; }
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext&) override { return Errno::ebusy; }
 
  private:
   const std::uint64_t pages_;

@@ -32,7 +32,7 @@ struct Composite {
       : config{.parts = {must(sim::open(sim::Pmem{.path = files[0].path(), .size = size})),
                          must(sim::open(sim::Pmem{.path = files[1].path(), .size = second == 0 ? size : second}))}},
         device(must(sim::open(config))),
-        view(must(device->make_view(arena))) {}
+        view(must(device->make_view({arena, clock}))) {}
 
   Memory at(std::uint64_t offset, std::uint64_t pages = 1) {
     return must(view->direct_access(page_of(offset), pages, DaxMode::access));
@@ -46,7 +46,7 @@ struct Composite {
   PowerCutReport power_cycle(const PowerCut& choice) {
     const PowerCutReport report = must(view->power_cut(choice));
     view.reset();
-    view = must(device->make_view(arena));
+    view = must(device->make_view({arena, clock}));
     return report;
   }
   // The word at this place of a part's media file.
@@ -60,6 +60,7 @@ struct Composite {
   support::TempFile files[2];
   Config config;
   Arena arena;
+  VirtualClock clock;
   std::shared_ptr<Device> device;
   std::unique_ptr<DaxDevice> view;
 };
@@ -180,10 +181,10 @@ TEST(Composites, CanDoWhatTheirPartsCan) {
 TEST(Composites, PartsBelongToOne) {
   // Errno::ebusy for a part while the composite has a view, and for the composite while a part has one.
   Linear both;
-  EXPECT_EQ(error_of(both.config.parts[1]->make_view(both.arena)), Errno::ebusy);
+  EXPECT_EQ(error_of(both.config.parts[1]->make_view({both.arena, both.clock})), Errno::ebusy);
   both.view->unmap();
-  const auto part = must(both.config.parts[1]->make_view(both.arena));
-  EXPECT_EQ(error_of(both.device->make_view(both.arena)), Errno::ebusy);
+  const auto part = must(both.config.parts[1]->make_view({both.arena, both.clock}));
+  EXPECT_EQ(error_of(both.device->make_view({both.arena, both.clock})), Errno::ebusy);
 }
 
 TEST(Composites, RefuseWhatDoesNotFit) {

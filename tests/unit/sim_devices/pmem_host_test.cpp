@@ -165,9 +165,9 @@ TEST(PmemHostTest, NoMoreDescriptorsForAView) {
   for (const auto& [host, ours] :
        {std::pair(EMFILE, Errno::emfile), {ENFILE, Errno::enfile}, {ENOMEM, Errno::enomem}}) {
     refuse(refuse_memfd, host);
-    EXPECT_EQ(error_of(pmem.device->make_view(pmem.arena)), ours);
+    EXPECT_EQ(error_of(pmem.device->make_view({pmem.arena, pmem.clock})), ours);
   }
-  EXPECT_TRUE(pmem.device->make_view(pmem.arena).ok());
+  EXPECT_TRUE(pmem.device->make_view({pmem.arena, pmem.clock}).ok());
 }
 
 TEST(PmemHostTest, NoMemoryForAPage) {
@@ -211,8 +211,9 @@ TEST(PmemHostTest, TheMediaCannotBeRead) {
   TempFile file;
   std::ofstream(file.path(), std::ios::binary) << std::string(kSmall, 'd');
   Arena arena;
+  VirtualClock clock;
   const auto device = must(sim::open({.path = file.path()}));
-  const auto view = must(device->make_view(arena));
+  const auto view = must(device->make_view({arena, clock}));
   refuse(refuse_pread, EIO);
   EXPECT_EQ(error_of(view->direct_access({0}, 1, DaxMode::access)), Errno::eio);
   refuse(refuse_pread, EINTR, 0, 2);
@@ -341,8 +342,9 @@ TEST(PmemHostTest, ARealFullDisk) {
 TEST(RamDiskHostTest, WritesSayWhatTheHostSays) {
   // Errno::enospc for a full disk or quota, Errno::eio for other trouble; an interrupted call is made again.
   Arena arena;
+  VirtualClock clock;
   const auto device = must(sim::open(sim::RamDisk{.size = kSmall}));
-  const auto view = must(device->make_block_view(arena));
+  const auto view = must(device->make_block_view({arena, clock}));
   const std::array<std::byte, kSectorSize> sector{};
   for (const auto& [host, ours] : {std::pair(ENOSPC, Errno::enospc), {EDQUOT, Errno::enospc}, {EFBIG, Errno::eio}}) {
     refuse(refuse_pwrite, host);

@@ -61,8 +61,9 @@ TEST(PmemOpenTest, ChangesNothingBeforeTheFirstFlush) {
   const auto allocated = file.allocated();
   {
     Arena arena;
+    VirtualClock clock;
     const auto device = must(sim::open({.path = file.path()}));
-    const auto view = must(device->make_view(arena));
+    const auto view = must(device->make_view({arena, clock}));
     must(view->direct_access({3}, 9, DaxMode::access));
     view->fence();
   }
@@ -197,10 +198,11 @@ TEST(PmemOpenTest, ViewsHaveLimitsToo) {
   // make_view() with no descriptors left, and with files limited since the device was opened.
   const TempFile file;
   Arena arena;
+  VirtualClock clock;
   const auto device = must(sim::open({.path = file.path(), .size = kSmall}));
   const auto view_under = [&](__rlimit_resource resource, rlim_t limit) {
     const Limit lower(resource, limit);
-    return error_of(device->make_view(arena));
+    return error_of(device->make_view({arena, clock}));
   };
   EXPECT_EQ(view_under(RLIMIT_NOFILE, 0), Errno::emfile);
   EXPECT_EQ(view_under(RLIMIT_FSIZE, kSmall - 1), Errno::efbig);
@@ -217,7 +219,9 @@ TEST(PmemOpenTest, RefusesTheSecondAttacher) {
   EXPECT_EQ(error_of(sim::open({.path = link})), Errno::ebusy);
 
   Arena arena;
-  auto view = must(device->make_view(arena));
+
+  VirtualClock clock;
+  auto view = must(device->make_view({arena, clock}));
   device.reset();
   EXPECT_EQ(error_of(sim::open({.path = link})), Errno::ebusy) << "a view is left";
   view.reset();
@@ -267,19 +271,20 @@ TEST(PmemOpenTest, OneViewAtATime) {
   // What is left of a dead view does not disturb the next one.
   const TempFile file;
   Arena arena;
+  VirtualClock clock;
   const auto device = must(sim::open({.path = file.path(), .size = kSmall}));
-  auto view = must(device->make_view(arena));
-  EXPECT_EQ(error_of(device->make_view(arena)), Errno::ebusy);
+  auto view = must(device->make_view({arena, clock}));
+  EXPECT_EQ(error_of(device->make_view({arena, clock})), Errno::ebusy);
   must(view->power_cut({}));
-  auto second = must(device->make_view(arena));
+  auto second = must(device->make_view({arena, clock}));
   view.reset();
-  EXPECT_EQ(error_of(device->make_view(arena)), Errno::ebusy) << "the dead one gave away what was not its own";
+  EXPECT_EQ(error_of(device->make_view({arena, clock})), Errno::ebusy) << "the dead one gave away what was not its own";
   second->unmap();
-  auto third = must(device->make_view(arena));
+  auto third = must(device->make_view({arena, clock}));
   second.reset();
-  EXPECT_EQ(error_of(device->make_view(arena)), Errno::ebusy);
+  EXPECT_EQ(error_of(device->make_view({arena, clock})), Errno::ebusy);
   third.reset();
-  EXPECT_TRUE(device->make_view(arena).ok());
+  EXPECT_TRUE(device->make_view({arena, clock}).ok());
 }
 
 TEST(PmemOpenTest, ManyDevicesAtOnce) {

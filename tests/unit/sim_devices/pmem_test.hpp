@@ -32,7 +32,7 @@ class PmemOnFile {
     device = must(sim::open(config));
     power_on();
   }
-  void power_on() { view = must(device->make_view(arena)); }
+  void power_on() { view = must(device->make_view({arena, clock})); }
   void close() {
     view.reset();
     device.reset();
@@ -75,6 +75,7 @@ class PmemOnFile {
   support::TempFile file;
   sim::Pmem config;
   Arena arena;
+  VirtualClock clock;
   std::shared_ptr<Device> device;
   std::unique_ptr<DaxDevice> view;
 };

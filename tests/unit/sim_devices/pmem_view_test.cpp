@@ -58,8 +58,9 @@ TEST(PmemViewTest, ShowsTheFile) {
   }
   ASSERT_EQ(std::filesystem::file_size(file.path()), 2_MiB);
   Arena arena;
+  VirtualClock clock;
   const auto device = must(sim::open({.path = file.path()}));
-  const auto view = must(device->make_view(arena));
+  const auto view = must(device->make_view({arena, clock}));
   const auto expected = file.read();
   for (std::uint64_t page = 0; page < 512; ++page) {
     const auto memory = must(view->direct_access({page}, 1, DaxMode::access));
@@ -485,8 +486,9 @@ TEST(PmemViewTest, ThreadsTranslateTheSamePages) {
   std::ofstream(file.path(), std::ios::binary) << std::string(kSmall, 'd');
   for (int round = 0; round < 20; ++round) {
     Arena arena;
+    VirtualClock clock;
     const auto device = must(sim::open({.path = file.path()}));
-    const auto view = must(device->make_view(arena));
+    const auto view = must(device->make_view({arena, clock}));
     std::vector<std::thread> threads;
     for (std::uint64_t thread = 0; thread < 4; ++thread) {
       threads.emplace_back([&view, thread] {

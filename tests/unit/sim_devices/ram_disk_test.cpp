@@ -50,12 +50,12 @@ struct Disk {
   explicit Disk(sim::RamDisk wanted = {.size = 1_MiB}) : config(std::move(wanted)), device(must(sim::open(config))) {
     power_on();
   }
-  void power_on() { view = must(device->make_block_view(arena)); }
-  void write(std::uint64_t sector, unsigned value) { must(view->write(sector, sector_of(value))); }
+  void power_on() { view = must(device->make_block_view({arena, clock})); }
+  void write(std::uint64_t sector, unsigned value) { must(view->write(sector * kSectorSize, sector_of(value))); }
   // The value of a sector whose bytes are all the same; 999 for one that is torn.
   unsigned read(std::uint64_t sector) {
     Sector bytes;
-    must(view->read(sector, bytes));
+    must(view->read(sector * kSectorSize, bytes));
     const auto value = static_cast<unsigned>(bytes[0]);
     return bytes == sector_of(value) ? value : 999;
   }
@@ -68,8 +68,9 @@ struct Disk {
 
   sim::RamDisk config;
   Arena arena;
+  VirtualClock clock;
   std::shared_ptr<Device> device;
-  std::unique_ptr<BlockDevice> view;
+  std::unique_ptr<DeviceView> view;
 };
 
 TEST(RamDisk, SaysWhatItIs) {
@@ -171,7 +172,7 @@ TEST(RamDisk, AFileOutlivesTheDevice) {
 TEST(RamDisk, OneViewAtATime) {
   // Errno::ebusy until the view was cut, unplugged or destroyed.
   Disk disk;
-  EXPECT_EQ(error_of(disk.device->make_block_view(disk.arena)), Errno::ebusy);
+  EXPECT_EQ(error_of(disk.device->make_block_view({disk.arena, disk.clock})), Errno::ebusy);
   disk.view->unmap();
   disk.power_on();
 }
@@ -198,7 +199,7 @@ TEST(RamDisk, ATruncatedFileIsAnError) {
   disk.write(3000, 1);
   std::filesystem::resize_file(file.path(), 1_MiB);
   Sector bytes;
-  EXPECT_EQ(error_of(disk.view->read(3000, bytes)), Errno::eio);
+  EXPECT_EQ(error_of(disk.view->read(3000 * kSectorSize, bytes)), Errno::eio);
   EXPECT_EQ(error_of(disk.view->write(0, bytes)), Errno::eio);
   EXPECT_EQ(error_of(disk.view->power_cut(kNone)), Errno::eio);
 }
@@ -210,7 +211,7 @@ TEST(RamDisk, SectorsAreNeverTorn) {
     for (unsigned round = 0; round < 400; ++round) {
       std::array<std::byte, 2 * kPageSize> bytes;
       bytes.fill(std::byte(round % 200));
-      must(disk.view->write(8, bytes));
+      must(disk.view->write(8 * kSectorSize, bytes));
     }
   });
   for (unsigned round = 0; round < 400; ++round) {
@@ -254,7 +255,7 @@ TEST(RamDisk, RandomWritesAgainstAModel) {
 
 // A RAM disk attached to a machine.
 struct Attached {
-  Attached() : attachment(disk, must(disk->make_block_view(arena)), 1, events) {}
+  Attached() : attachment(disk, must(disk->make_block_view({arena, clock})), 1, events) {}
 
   VirtualClock clock;
   EventStream events{clock, 64};

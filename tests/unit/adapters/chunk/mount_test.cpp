@@ -126,8 +126,8 @@ TEST(ChunkMount, NamesItsErrors) {
   EXPECT_EQ(error({first, second}), Errno{});
   auto super = test::load<extent_fs::SuperRecord>(world.image(), 0);
   super.version = 3;
-  super.crc = extent_fs::crc_of(super);
-  must(first->write(0, extent_fs::bytes_of(super)));
+  super.crc = crc_of(super);
+  must(first->write(0, bytes_of(super)));
   EXPECT_EQ(error({first, second}), Errno::eopnotsupp);
   must(LinearFs::mkfs(*first));
   EXPECT_EQ(error({first, second}), Errno::einval);
@@ -151,8 +151,8 @@ Errno with_map(Change change) {
   std::memcpy(records.data(), image.data() + kMap + sizeof(header), records.size() * sizeof(records[0]));
   change(header, records);
   header.crc = 0;
-  extent_fs::Crc32c crc;
-  crc.add(extent_fs::bytes_of(header));
+  Crc32c crc;
+  crc.add(bytes_of(header));
   crc.add(std::as_bytes(std::span(records)));
   header.crc = crc.value();
   test::store(image, kMap, header);

@@ -36,7 +36,7 @@ class EmptyDevice final : public Device {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }
   [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
-  Result<std::unique_ptr<DaxDevice>> make_view(Arena&) override { return Errno::enomem; }
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext&) override { return Errno::enomem; }
 
  private:
   const std::string name_ = "empty";
@@ -52,7 +52,9 @@ TEST(LinearMkfs, NamesItsErrors) {
   EXPECT_EQ(LinearFs::mkfs(*small.device).error(), Errno::einval);
 
   LinearWorld world(1_MiB);
-  Attachment huge(std::make_shared<EmptyDevice>((std::uint64_t{1} << 44) + kPage), nullptr, Pfn{0}, 1, world.events);
+  RamDevice memory(Image(kPage));
+  Attachment huge(std::make_shared<EmptyDevice>((std::uint64_t{1} << 44) + kPage), std::make_unique<RamView>(memory),
+                  Pfn{0}, 1, world.events);
   EXPECT_EQ(LinearFs::mkfs(huge).error(), Errno::einval);
   EXPECT_EQ(LinearFs::mkfs(*world.device, {.files = LinearFs::kMaxFiles + 1}).error(), Errno::einval);
   EXPECT_EQ(LinearFs::mkfs(*world.device, {.files = LinearFs::kMaxFiles}).error(), Errno::einval);
@@ -248,7 +250,7 @@ struct UsedImage {
 TEST(LinearMount, FallsBackToTheOtherCheckpoint) {
   // The newer one is damaged: the older one and its log are a state that was complete, and the next mounts work.
   const UsedImage used;
-  const auto word = test::load<extent_fs::Le64>(used.image, extent_fs::kRootOffset);
+  const auto word = test::load<Le64>(used.image, extent_fs::kRootOffset);
   const std::uint64_t newest = must(extent_fs::RootWord::decode(word));
   Image image = used.image;
   image[used.geometry.checkpoint_offset(newest % 2)] ^= std::byte{1};
@@ -268,7 +270,7 @@ TEST(LinearMount, FallsBackToTheOtherCheckpoint) {
 TEST(LinearMount, PoisonedCheckpointIsADamagedOne) {
   // A known media error under the newer checkpoint.
   const UsedImage used;
-  const auto word = test::load<extent_fs::Le64>(used.image, extent_fs::kRootOffset);
+  const auto word = test::load<Le64>(used.image, extent_fs::kRootOffset);
   const std::uint64_t newest = must(extent_fs::RootWord::decode(word));
   LinearWorld after(used.image);
   after.view->poisoned = used.geometry.checkpoint_offset(newest % 2) >> kPageShift;

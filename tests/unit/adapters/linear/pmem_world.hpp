@@ -26,7 +26,7 @@ class PmemWorld {
  public:
   PmemWorld(const std::filesystem::path& path, std::uint64_t size) {
     auto medium = must(sim::open({.path = path, .size = size}));
-    auto view = must(medium->make_view(arena_));
+    auto view = must(medium->make_view({arena_, clock_}));
     const Pfn first = must(memory_.reserve(medium->size() >> kPageShift));
     device = std::make_unique<Attachment>(medium, std::move(view), first, 1, events_);
     memory_.bind(first, *device);

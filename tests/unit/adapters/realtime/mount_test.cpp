@@ -153,7 +153,7 @@ TEST(RealtimeMount, RefusesWhatItDoesNotKnow) {
     Image image = made;
     auto super = test::load<extent_fs::SuperRecord>(image, 0);
     change(super);
-    super.crc = extent_fs::crc_of(super);
+    super.crc = crc_of(super);
     test::store(image, 0, super);
     return mount_error(image);
   };
@@ -167,7 +167,7 @@ TEST(RealtimeMount, RefusesWhatItDoesNotKnow) {
     auto record = test::load<extent_fs::VolumeRecord>(image, kRecordOfRealtime);
     record.crc = 0;
     change(record);
-    record.crc = record.crc == 0 ? extent_fs::crc_of(record) : std::uint32_t{record.crc};
+    record.crc = record.crc == 0 ? crc_of(record) : std::uint32_t{record.crc};
     test::store(image, kRecordOfRealtime, record);
     test::store(image, 1_MiB, record);
     return mount_error(image);

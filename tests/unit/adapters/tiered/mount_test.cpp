@@ -55,6 +55,7 @@ class NobodysHolder final : public Holder {
  public:
   Result<void> pre_remove(Attachment&) override { return {}; }
   Result<void> failure(Attachment&, ByteRange) override { return {}; }
+  void revoke(Attachment&, ByteRange) override {}
 };
 
 TEST(TieredMkfs, NamesItsErrors) {
@@ -181,7 +182,7 @@ TEST(TieredMount, RefusesWhatItDoesNotKnow) {
     Image image = made;
     auto super = test::load<extent_fs::SuperRecord>(image, 0);
     change(super);
-    super.crc = extent_fs::crc_of(super);
+    super.crc = crc_of(super);
     test::store(image, 0, super);
     return mount_error(image);
   };
@@ -195,7 +196,7 @@ TEST(TieredMount, RefusesWhatItDoesNotKnow) {
     auto record = test::load<extent_fs::VolumeRecord>(image, kRecordOfDisk);
     record.crc = 0;
     change(record);
-    record.crc = record.crc == 0 ? extent_fs::crc_of(record) : std::uint32_t{record.crc};
+    record.crc = record.crc == 0 ? crc_of(record) : std::uint32_t{record.crc};
     test::store(image, kRecordOfDisk, record);
     test::store(image, 1_MiB, record);
     return mount_error(image);
