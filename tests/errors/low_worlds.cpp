@@ -12,6 +12,7 @@
 #include "daxsim/dax/policy.hpp"
 #include "daxsim/detect/findings.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/device/block_device.hpp"
 #include "daxsim/device/memory_map.hpp"
 #include "daxsim/index/xarray.hpp"
 #include "daxsim/sim_devices/pmem.hpp"

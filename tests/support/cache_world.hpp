@@ -20,6 +20,7 @@
 #include "daxsim/base/clock.hpp"
 #include "daxsim/base/events.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/device/block_device.hpp"
 #include "daxsim/device/memory_map.hpp"
 #include "daxsim/mm/process.hpp"
 #include "daxsim/pagecache/file_pages.hpp"
