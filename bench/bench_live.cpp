@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Live mappings on the whole stack (pmem, LinearFs, dax), against what the host can do at best.
 //
-//   Warm   accesses to pages that are there, against a plain memfd mapping; the faults taken must be 0
+//   Warm   accesses to pages that are there, against a plain memfd mapping; the faults taken must be 0. Of a pmem: loads and
+//          stores; of a NOR flash: loads
 //   Fault  one 4 KiB fault on a laid extent, against a bare handler: SIGBUS, one UFFDIO_CONTINUE, return
 //
 // Compared things run in turns within one measurement, so that what the machine does meanwhile hits both alike.
@@ -32,7 +33,9 @@
 #include "daxsim/adapters/linear.hpp"
 #include "daxsim/machine/machine.hpp"
 #include "daxsim/mm/live.hpp"
+#include "daxsim/sim_devices/nor_flash.hpp"
 #include "daxsim/sim_devices/pmem.hpp"
+#include "lab/bare_fs.hpp"
 
 namespace {
 
@@ -79,6 +82,21 @@ struct World {
 
 World& world() {
   static World one;
+  return one;
+}
+
+// A NOR flash that is one file.
+struct Flash {
+  Flash()
+      : fs(value(machine.mount<lab::BareFs>(value(machine.attach(sim::NorFlash{}))))),
+        file(value(fs.open("/fw", OpenMode::read_only))) {}
+  Machine machine;
+  FileSystem fs;
+  File file;
+};
+
+Flash& flash() {
+  static Flash one;
   return one;
 }
 
@@ -130,20 +148,31 @@ std::uint64_t access_at_random(std::byte* data) {
   return sum;
 }
 
-void warm(benchmark::State& state, LiveBackend backend) {
+// The same without the stores.
+std::uint64_t load_at_random(std::byte* data) {
+  std::uint64_t at = 1;
+  std::uint64_t sum = 0;
+  for (std::uint64_t i = 0; i < kAccesses; ++i) {
+    at = at * 6364136223846793005U + 1442695040888963407U;
+    sum += *reinterpret_cast<const volatile std::uint64_t*>(data + ((at >> 20) % kBytes & ~7U));
+  }
+  return sum;
+}
+
+// Of pages that are there.
+template <class Go>
+void compare_warm(benchmark::State& state, const Mapping& live, Go go) {
   const PlainMapping plain;
-  Mapping live = value(world().warm.map({}, backend));
-  value(live.prefault({0, kBytes}, Access::write));
-  benchmark::DoNotOptimize(access_at_random(live.data()));
+  benchmark::DoNotOptimize(go(live.data()));
   const FaultCounts before = live.faults();
   Clock::duration ours{};
   Clock::duration host{};
   std::uint64_t count = 0;
   for ([[maybe_unused]] auto iteration : state) {
     const Clock::time_point begin = Clock::now();
-    benchmark::DoNotOptimize(access_at_random(plain.data()));
+    benchmark::DoNotOptimize(go(plain.data()));
     const Clock::time_point middle = Clock::now();
-    benchmark::DoNotOptimize(access_at_random(live.data()));
+    benchmark::DoNotOptimize(go(live.data()));
     const Clock::time_point end = Clock::now();
     host += middle - begin;
     ours += end - middle;
@@ -151,10 +180,25 @@ void warm(benchmark::State& state, LiveBackend backend) {
     state.SetIterationTime(seconds_of(end - middle));
   }
   report(state, ours, host, count);
-  state.counters["faults"] = static_cast<double>(live.faults().pte - before.pte);
+  const FaultCounts after = live.faults();
+  state.counters["faults"] = static_cast<double>(after.pte + after.pmd - before.pte - before.pmd);
+}
+
+void warm(benchmark::State& state, LiveBackend backend) {
+  Mapping live = value(world().warm.map({}, backend));
+  value(live.prefault({0, kBytes}, Access::write));
+  compare_warm(state, live, access_at_random);
 }
 BENCHMARK_CAPTURE(warm, automatic, LiveBackend::automatic)->UseManualTime();
 BENCHMARK_CAPTURE(warm, sigsegv, LiveBackend::sigsegv)->UseManualTime();
+
+void warm_nor(benchmark::State& state, LiveBackend backend) {
+  Mapping live = value(flash().file.map({.prot = Prot::read, .length = kBytes}, backend));
+  value(live.prefault({0, kBytes}, Access::read));
+  compare_warm(state, live, load_at_random);
+}
+BENCHMARK_CAPTURE(warm_nor, automatic, LiveBackend::automatic)->UseManualTime();
+BENCHMARK_CAPTURE(warm_nor, sigsegv, LiveBackend::sigsegv)->UseManualTime();
 
 // --- faults ---------------------------------------------------------------------------------------------------------
 

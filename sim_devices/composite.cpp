@@ -15,9 +15,11 @@ namespace {
 
 using Parts = std::vector<std::shared_ptr<Device>>;
 
+// A part that nobody can store to may be one that takes its mappings away, which only its own attachment hears of.
 bool all_direct(const Parts& parts) {
-  return !parts.empty() &&
-         std::ranges::all_of(parts, [](const auto& part) { return part != nullptr && part->capabilities().direct; });
+  return !parts.empty() && std::ranges::all_of(parts, [](const auto& part) {
+    return part != nullptr && part->capabilities().direct && !part->capabilities().read_only;
+  });
 }
 
 class CompositeDevice final : public Device {

@@ -66,6 +66,11 @@ class Region {
     return map(bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file.number());
   }
 
+  // The same to load from only.
+  static Result<Region> shared_read_only(std::uint64_t bytes, const Descriptor& file) noexcept {
+    return map(bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, file.number());
+  }
+
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
 

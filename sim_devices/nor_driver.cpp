@@ -234,6 +234,56 @@ Result<void> NorDriver::prepare_point(ByteRange bytes) {
   return prepare_read(bytes);
 }
 
+bool NorDriver::is_busy(std::uint64_t address) {
+  observe();
+  const auto runs_here = [&](const Flight& flight) {
+    return flight.is_going && !flight.is_suspended && !is_aside(flight, {address, 1});
+  };
+  return runs_here(program_) || runs_here(erase_);
+}
+
+// Loads
+
+bool NorDriver::shows_data(ByteRange bytes) {
+  const auto hides = [&](const Flight& flight) {
+    return flight.is_going && (overlap(flight.bytes, bytes) || (!flight.is_suspended && !is_aside(flight, bytes)));
+  };
+  if (hides(program_) || hides(erase_)) {
+    return false;
+  }
+  const NorSource source = chip_.read(bytes.offset).source;
+  return source == NorSource::array || source == NorSource::unstable;
+}
+
+Result<void> NorDriver::make_way(Flight& flight, ByteRange bytes, Busy busy) {
+  if (!flight.is_going) {
+    return {};
+  }
+  const bool has_to_end = overlap(flight.bytes, bytes);
+  if (!has_to_end && (flight.is_suspended || is_aside(flight, bytes))) {
+    return {};
+  }
+  if (!has_to_end && busy == Busy::suspend) {
+    const Result<void> suspended = suspend(kXipSuspendLimit);
+    if (suspended.ok() || suspended.error() != Errno::eopnotsupp) {
+      return suspended;
+    }
+  }
+  return finish(flight);
+}
+
+Result<bool> NorDriver::prepare_load(ByteRange bytes, Busy busy) {
+  observe();
+  if (busy == Busy::raw) {
+    return shows_data(bytes);
+  }
+  // The end of a program may let an erase go on.
+  DAXSIM_TRY_VOID(make_way(program_, bytes, busy));
+  DAXSIM_TRY_VOID(make_way(erase_, bytes, busy));
+  say(NorCommand::read_array, bytes.offset);
+  return true;
+}
+
 Result<void> NorDriver::read(std::uint64_t address, std::span<std::byte> to) {
   DAXSIM_TRY_VOID(prepare_read({address, to.size()}));
   // Whoever stores to the bus may have left a partition showing something else.
@@ -335,14 +385,12 @@ Result<void> NorDriver::start_erase(std::uint64_t block, Wait wait) {
   return {};
 }
 
-Result<void> NorDriver::program(std::uint64_t address, std::span<const std::byte> from) {
-  DAXSIM_TRY_VOID(start_program(address, from, Wait::yes));
+Result<void> NorDriver::finish_program() {
   DAXSIM_TRY_VOID(finish(program_));
   return std::exchange(program_.result, {});
 }
 
-Result<void> NorDriver::erase(std::uint64_t block) {
-  DAXSIM_TRY_VOID(start_erase(block, Wait::yes));
+Result<void> NorDriver::finish_erase() {
   DAXSIM_TRY_VOID(finish(erase_));
   return std::exchange(erase_.result, {});
 }

@@ -40,6 +40,12 @@ class NorDriver {
   Result<void> prepare_read(ByteRange bytes);
   // The same for a range that will be read at any time, so nothing programs the chip meanwhile.
   Result<void> prepare_point(ByteRange bytes);
+  // Makes data of `bytes` readable for a load, in the way of `busy`: an operation may be suspended, and stays so. False: the
+  // load shows something else (Busy::raw). Errors: Errno::eio, Errno::etime (as Mtd::read).
+  Result<bool> prepare_load(ByteRange bytes, Busy busy);
+  // Whether an operation runs in the partition around `address`, so that loads there show no data.
+  [[nodiscard]] bool is_busy(std::uint64_t address);
+  [[nodiscard]] bool has_operations() const noexcept { return program_.is_going || erase_.is_going; }
   // Goes on with what prepare_read() or a program has suspended, if its caller did not suspend it.
   void go_on();
 
@@ -47,9 +53,9 @@ class NorDriver {
   enum class Wait : std::uint8_t { no, yes };
   Result<void> start_program(std::uint64_t address, std::span<const std::byte> from, Wait wait);
   Result<void> start_erase(std::uint64_t block, Wait wait);
-  // The same, until the end; the result is answered here and not kept.
-  Result<void> program(std::uint64_t address, std::span<const std::byte> from);
-  Result<void> erase(std::uint64_t block);
+  // Until the end of the one that was started; its result is answered here and not kept.
+  Result<void> finish_program();
+  Result<void> finish_erase();
   // Until nothing is in flight. Errors: Errno::etime.
   Result<void> finish();
   // What became of the operations that have ended, the first error, and forgets it.
@@ -88,6 +94,9 @@ class NorDriver {
   Result<void> result_at(std::uint64_t address);
   Result<void> finish(Flight& flight);
   Result<void> suspend(Flight& flight, std::chrono::nanoseconds limit);
+  // For a load of `bytes`: ends or suspends the operation if it is in the way. Errors: Errno::eio, Errno::etime.
+  Result<void> make_way(Flight& flight, ByteRange bytes, Busy busy);
+  bool shows_data(ByteRange bytes);
   [[nodiscard]] bool has_ended(const Flight& flight, std::uint16_t status) const noexcept;
   void resume(Flight& flight);
   bool read_lock(std::uint64_t address);

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "daxsim/base/units.hpp"
+#include "nor_view.hpp"
 
 DAXSIM_BEGIN
 namespace sim {
@@ -80,6 +81,19 @@ Result<void> reserve(const Descriptor& file, std::uint64_t bytes) noexcept {
 }
 
 }  // namespace
+
+// Words reach it whole, and nobody has to flush anything.
+NorMediaFile::NorMediaFile(NorFlash config)
+    : config_(std::move(config)),
+      capabilities_{
+          .synchronous = false, .write_cache = false, .read_only = true, .granularity = config_.part.bus_bytes} {}
+
+Result<std::unique_ptr<DaxDevice>> NorMediaFile::make_view(const ViewContext& context) {
+  if (config_.part.size() / config_.part.partitions % kPageSize != 0) {
+    return Errno::einval;
+  }
+  return NorView::create(shared_from_this(), context);
+}
 
 std::uint64_t NorMediaFile::header_at() const noexcept { return round_up(size(), kPageSize); }
 

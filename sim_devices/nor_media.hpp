@@ -24,20 +24,26 @@
 DAXSIM_BEGIN
 namespace sim {
 
-class NorMediaFile final : public NorMedia {
+class NorMediaFile final : public NorMedia, public std::enable_shared_from_this<NorMediaFile> {
  public:
-  explicit NorMediaFile(NorFlash config) : config_(std::move(config)) {}
+  explicit NorMediaFile(NorFlash config);
   // Once, before anything else. Errors: as sim::open().
   Result<void> open();
 
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
   [[nodiscard]] std::uint64_t size() const noexcept override { return config_.part.size() * config_.chips; }
+  [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
+  // Errors: as Device's, and Errno::einval (partitions that are no whole pages).
+  Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext& context) override;
   Result<NorContents> contents() override;
   Result<void> restore(const NorContents& contents) override;
 
   [[nodiscard]] const NorFlash& config() const noexcept { return config_; }
   // All that survives, as one.
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {region_.data(), region_.size()}; }
+  // The file whose first bytes are those of the flash.
+  [[nodiscard]] const Descriptor& file() const noexcept { return file_.file(); }
+  [[nodiscard]] bool is_in_memory() const noexcept { return config_.media.empty(); }
   // The cells of one chip in `bytes`, which are this media's or a copy of them.
   [[nodiscard]] NorCells cells(std::uint32_t chip, std::span<std::byte> bytes) const noexcept;
 
@@ -51,6 +57,7 @@ class NorMediaFile final : public NorMedia {
   [[nodiscard]] Header header() const noexcept;
 
   const NorFlash config_;
+  const Capabilities capabilities_;
   std::string name_;
   MediaFile file_;
   Region region_;

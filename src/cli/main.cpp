@@ -3,6 +3,7 @@
 
 #include "cli/demo.hpp"
 #include "cli/matrix.hpp"
+#include "cli/nor_demo.hpp"
 #include "cli/report.hpp"
 #include "cli/xip.hpp"
 #include "daxsim/base/config.hpp"
@@ -28,6 +29,13 @@ int main(int argc, char** argv) {
   demo_command->add_option("--seed", demo.seed, "seed of the power cut: which lines survive")->capture_default_str();
   demo_command->add_flag("--json", demo.json, "print the same as one JSON document");
   demo_command->add_flag("--trace", demo.trace, "also print the first fault's events as the kernel would");
+
+  daxsim::cli::NorDemoOptions nor_demo;
+  CLI::App* const nor_demo_command = demo_command->add_subcommand(
+      "nor",
+      "Code that runs from a NOR flash is fetched while the flash is erased or programmed: what the load gets, what it "
+      "waits, and how much later the writer is done, for each way that daxsim has.");
+  nor_demo_command->add_flag("--json", nor_demo.json, "print the same as one JSON document");
 
   daxsim::cli::MatrixOptions matrix;
   CLI::App* const matrix_command = app.add_subcommand(
@@ -77,6 +85,9 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (nor_demo_command->parsed()) {
+    return daxsim::cli::nor_demo(nor_demo);
   }
   if (report_command->parsed()) {
     return daxsim::cli::report(report);

@@ -106,7 +106,7 @@ void visit_first_failures(Observer& saw) {
         [error](World& world) { world.device->faults().power_cut = {.from = 1, .error = error}; },
         [](const PlainCall& plain) { return plain.name == "Machine::power_cut"; });
   }
-  for (const Errno error : {Errno::enomem, Errno::emfile, Errno::enfile, Errno::efbig, Errno::ebusy}) {
+  for (const Errno error : {Errno::enomem, Errno::emfile, Errno::enfile, Errno::efbig, Errno::ebusy, Errno::einval}) {
     visit_plainly(
         saw, "no view can be made: " + std::string(errno_name(error)),
         [error](World& world) { world.device->faults().make_view = {.from = 1, .error = error}; },

@@ -139,6 +139,8 @@ class EventStream {
     LookingAround(const LookingAround&) = delete;
     LookingAround& operator=(const LookingAround&) = delete;
   };
+  // So devices do nothing for the sake of what this thread asks.
+  [[nodiscard]] static bool is_looking_around() noexcept { return looking_around != 0; }
 
   static constexpr unsigned kMaxObservers = 8;
 

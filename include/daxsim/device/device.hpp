@@ -46,7 +46,8 @@ class Device {
   // What one machine sees of the medium, which lives as long as its view. A device overrides the one that its capabilities
   // name, and is asked for no other: make_view when it is direct, make_block_view when it is not.
   // Errors: Errno::ebusy (there is a view that was neither cut, unmapped nor destroyed), Errno::enomem (the host
-  // refused memory or addresses), Errno::emfile, Errno::enfile, Errno::efbig (host limits on open files and file size).
+  // refused memory or addresses), Errno::emfile, Errno::enfile, Errno::efbig (host limits on open files and file size),
+  // Errno::einval (parts of it that are not in use together share a page).
   virtual Result<std::unique_ptr<DaxDevice>> make_view(const ViewContext& context);
   // Errors: Errno::ebusy (as make_view).
   virtual Result<std::unique_ptr<DeviceView>> make_block_view(const ViewContext& context);

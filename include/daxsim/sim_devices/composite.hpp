@@ -29,13 +29,13 @@ namespace sim {
 
 // One behind the other.
 struct LinearComposite {
-  // 1 or more direct devices; all but the last a multiple of 2 MiB long, so that what is aligned here is aligned there
+  // 1 or more direct devices, none read-only; all but the last a multiple of 2 MiB long, so that what is aligned here is aligned there
   std::vector<std::shared_ptr<Device>> parts{};
 };
 
 // In turn, a chunk of each.
 struct StripeComposite {
-  std::vector<std::shared_ptr<Device>> parts{};   // 1 or more direct devices of one size
+  std::vector<std::shared_ptr<Device>> parts{};   // 1 or more direct devices of one size, none read-only
   std::uint64_t chunk = std::uint64_t{64} << 10;  // bytes, a power of two, 4 KiB or more; divides the parts' size
 };
 

@@ -8,6 +8,12 @@
 //   must(mtd->erase(mtd->erase_block(0)));
 //   must(mtd->program(0, bytes));
 //
+// or attached to a machine, which has it as memory that cannot be stored to:
+//
+//   auto nor  = must(machine.attach(sim::NorFlash{.part = sim::parts::p30, .while_busy = sim::Busy::suspend}));
+//   auto code = must(must(machine.mount<XipFs>(nor)).open("/fw"));   // mappings of it show the flash
+//   must(sim::mtd(nor.attachment()).start_erase(0));
+//
 // NorMedia is what survives: the bytes, and the wear of each block. Mtd is the device under power: read modes, locks, and
 // up to one program and one erase in flight for each chip, the erase maybe suspended under the program.
 //
@@ -29,10 +35,13 @@
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/units.hpp"
-#include "daxsim/device/device_view.hpp"
+#include "daxsim/device/device.hpp"
 #include "daxsim/sim_devices/nor_part.hpp"
 
 DAXSIM_BEGIN
+
+class Attachment;
+
 namespace sim {
 
 // Blocks are counted over all chips, bytes from the first byte of the device.
@@ -59,17 +68,27 @@ enum class NestedPoint : std::uint8_t {
   sleeps,  // as in Linux: who asks for a chip that is pointed sleeps until it is not (F10.1)
 };
 
+// What a load through a mapping gets while its partition is programmed or erased (docs/nor-flash.md).
+enum class Busy : std::uint8_t {
+  exclude,  // there is no such while: a device that is held is pointed, and who wants to change it waits (cramfs, F10.5)
+  suspend,  // data; the load suspends the operation, which goes on when its writer comes again
+  refault,  // data; the load waits for the end of the operation
+  raw,      // whatever the chip shows: a status
+};
+
 struct NorFlash {
   std::filesystem::path media{};  // the media file; created when missing. Empty: in memory, as long as the media lives
   NorPart part = parts::p30;
   std::uint32_t chips = 1;
   NorGap gap = NorGap::none;
   NestedPoint nested_point = NestedPoint::counts;
+  Busy while_busy = Busy::suspend;
   std::uint64_t seed = 0;  // of what is undefined: bits of unstable blocks, failures of worn ones
   NorFaults faults{};
 };
 
 class NorMedia;
+class NorView;
 
 // The media file holds the chips' bytes, then, from the next page on, a header and 8 bytes for each block; it is locked as
 // that of a Pmem. A new one is erased: 0xff. A killed process leaves an operation in flight as if it had not begun.
@@ -103,17 +122,21 @@ struct NorLoad {
 // Who waits for a suspend, and so how long (F10.3).
 enum class SuspendLimit : std::uint8_t { driver, xip };  // 1 s, 100 ms
 
-// Threads: any, each call whole. Calls that change a chip sleep while it is pointed, until another thread unpoints it or
-// raises their Interruption; the start_ calls answer Errno::eagain instead. Locks: one of rank media.
+// Threads: any, each call whole. Calls that change a chip sleep while it is pointed or another thread's program or erase is
+// going on, until another thread unpoints it or raises their Interruption; the start_ calls answer Errno::eagain instead.
+// Locks: one of rank media. Of a flash that is attached, what begins or ends an operation also takes mappings away
+// (Attachment::revoke): no lock of a file system is held then, and one of rank machine by this class.
 class Mtd {
  public:
   // Blocks are locked as the part says, arrays can be read. `clock` outlives the device.
-  // Errors: Errno::ebusy (the media is under power).
+  // Errors: Errno::ebusy (the media is under power, as it is when attached).
   static Result<std::unique_ptr<Mtd>> power_on(std::shared_ptr<NorMedia> media, VirtualClock& clock);
   // Operations in flight come to their end, save those that have none, unless the power was cut before.
   ~Mtd();
   Mtd(const Mtd&) = delete;
   Mtd& operator=(const Mtd&) = delete;
+
+  // Errors of all: Errno::enxio (the power was cut, or the machine has removed the flash).
 
   // Bytes.
   [[nodiscard]] std::uint64_t size() const noexcept;
@@ -132,7 +155,7 @@ class Mtd {
   // with ones. After an error a part may have been programmed.
   // Errors: Errno::einval (beyond the end; a bit is stuck, on set 0001), Errno::erofs (a locked block), Errno::eio (no
   // programming voltage; a bit is stuck or a 1 was wanted over a 0, on set 0002; a suspend was not acknowledged),
-  // Errno::etime (as read), Errno::eintr (while it slept).
+  // Errno::etime (as read), Errno::eintr (while it slept; what had begun goes on).
   Result<void> program(std::uint64_t offset, std::span<const std::byte> from);
   // Sets all bits of whole blocks. After an error some blocks may have been erased.
   // Errors: Errno::einval (beyond the end, or no whole blocks), Errno::erofs (a locked block), Errno::eio (the block is worn
@@ -185,39 +208,43 @@ class Mtd {
   // Operations that have a choice if the power went now, by their first byte, ascending (docs/nor-flash.md says what each
   // outcome is). 0 is always: as if it had not begun; the last: as if it had ended.
   std::vector<LineHistory> pending_operations();
-  // Afterwards only destruction is allowed, and the media can be powered on again. The caller has made sure that nobody is
-  // inside any other call.
+  // Afterwards every call answers Errno::enxio, and the media can be powered on again. The caller has made sure that nobody
+  // is inside any other call.
   // Errors: Errno::einval (a listed operation or outcome does not exist, or is listed twice; nothing was changed).
   Result<PowerCutReport> power_cut(const PowerCut& choice);
   // What the power cut would leave, without one. Errors: as power_cut.
   Result<NorContents> contents_after(const PowerCut& choice);
 
  private:
+  friend class NorView;
   struct Chips;
+  struct Shown;
+  struct ShowIn;
   explicit Mtd(std::unique_ptr<Chips> chips) noexcept;
+  // For a view (nor_view.hpp). What a load of the page at `bytes.offset` gets, and how much more of `bytes`.
+  Result<Shown> show(ByteRange bytes, const ShowIn& places);
+  Result<void> read_for_view(std::uint64_t offset, std::span<std::byte> to);
+  void lend_to(NorView& view) noexcept;
+  void hold() noexcept;
+  void let_go() noexcept;
+  // What is in flight is as if it had not begun.
+  void switch_off() noexcept;
   const std::unique_ptr<Chips> chips_;
 };
 
 // What survives. Made by sim::open().
 // Threads: any.
-class NorMedia {
+class NorMedia : public Device {
  public:
-  virtual ~NorMedia() = default;
-  NorMedia(const NorMedia&) = delete;
-  NorMedia& operator=(const NorMedia&) = delete;
-
-  // For messages; the base name of the media file, or "nor".
-  [[nodiscard]] virtual const std::string& name() const noexcept = 0;
-  // Bytes.
-  [[nodiscard]] virtual std::uint64_t size() const noexcept = 0;
   // Errors: Errno::ebusy (the media is under power; Mtd::contents_after has it then).
   virtual Result<NorContents> contents() = 0;
   // Errors: Errno::ebusy (as contents), Errno::einval (they are of another part, or more or fewer chips).
   virtual Result<void> restore(const NorContents& contents) = 0;
-
- protected:
-  NorMedia() = default;
 };
+
+// The flash under the power of the machine that `attachment` belongs to: on while it is attached, until the machine removes
+// it or its power is cut. Precondition: it is the attachment of a NorMedia.
+Mtd& mtd(Attachment& attachment) noexcept;
 
 }  // namespace sim
 DAXSIM_END

@@ -22,6 +22,7 @@
 #include "daxsim/adapters/xip.hpp"
 #include "daxsim/test_support/builders.hpp"
 #include "daxsim/test_support/must.hpp"
+#include "support/flash_world.hpp"
 
 namespace {
 
@@ -198,6 +199,27 @@ void commit_and_checkpoint(LiveBackend backend) {
   }
 }
 
+// Loads from a NOR flash, in memory and in a file, that suspend an erase and a program, wait for the end, or get a status.
+void fetch_from_a_busy_flash(LiveBackend backend) {
+  for (const sim::Busy busy : {sim::Busy::suspend, sim::Busy::refault, sim::Busy::raw}) {
+    for (const bool in_file : {false, true}) {
+      const test::TemporaryFile media;
+      test::FlashWorld world(
+          {.media = in_file ? media.path() : std::filesystem::path(), .part = test::paged_p30(), .while_busy = busy});
+      const Mapping map = must(world.file->map({.prot = Prot::read}, backend));
+      load("a load of a flash", map, 0);
+      must(world.mtd().start_erase(test::FlashWorld::block(3)));
+      load("a load of a flash that is erased", map, 0);
+      load("a load of a block that is erased", map, test::FlashWorld::block(3));
+      must(world.mtd().wait(0));
+      must(world.mtd().start_program(test::FlashWorld::block(2), std::vector<std::byte>(64)));
+      load("a load of a flash that is programmed", map, 0);
+      must(world.mtd().wait(0));
+      load("a load after all that", map, 0);
+    }
+  }
+}
+
 // Loads of direct and of compressed pages, more of them than the page cache holds, and stores to a private mapping.
 void execute_in_place(LiveBackend backend) {
   constexpr std::uint64_t kPages = 5000;
@@ -303,6 +325,7 @@ int main(int argc, char** argv) {
   test::MountedWorld world = test::mounted(128_MiB);
   fault_in_every_way(world, backend);
   commit_and_checkpoint(backend);
+  fetch_from_a_busy_flash(backend);
   execute_in_place(backend);
   live_on_a_mapping(world, backend);
   return 0;

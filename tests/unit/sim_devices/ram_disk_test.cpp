@@ -199,7 +199,7 @@ TEST(RamDisk, ATruncatedFileIsAnError) {
   disk.write(3000, 1);
   std::filesystem::resize_file(file.path(), 1_MiB);
   Sector bytes;
-  EXPECT_EQ(error_of(disk.view->read(3000, bytes)), Errno::eio);
+  EXPECT_EQ(error_of(disk.view->read(3000 * kSectorSize, bytes)), Errno::eio);
   EXPECT_EQ(error_of(disk.view->write(0, bytes)), Errno::eio);
   EXPECT_EQ(error_of(disk.view->power_cut(kNone)), Errno::eio);
 }
@@ -211,7 +211,7 @@ TEST(RamDisk, SectorsAreNeverTorn) {
     for (unsigned round = 0; round < 400; ++round) {
       std::array<std::byte, 2 * kPageSize> bytes;
       bytes.fill(std::byte(round % 200));
-      must(disk.view->write(8, bytes));
+      must(disk.view->write(8 * kSectorSize, bytes));
     }
   });
   for (unsigned round = 0; round < 400; ++round) {
