@@ -18,11 +18,7 @@ void fix_records(test::Image& image) {
   super.crc = crc_of(super);
   test::store(image, 0, super);
 
-  constexpr std::uint64_t kOffset = extent_fs::kVolumesOffset + sizeof(extent_fs::VolumeRecord);
-  auto record = test::load<extent_fs::VolumeRecord>(image, kOffset);
-  record.crc = crc_of(record);
-  test::store(image, kOffset, record);
-  test::store(image, kPages << kPageShift, record);
+  test::fix_volume_records(image, kPages);
 
   auto header = test::load<extent_fs::ChunkMapHeader>(image, kPageSize);
   const std::uint64_t chunks = std::min<std::uint64_t>(header.chunks, extent_fs::kMaxChunks);

@@ -10,20 +10,13 @@ namespace {
 
 constexpr std::uint64_t kDataPages = 64;
 
-void fix_volume_records(test::Image& image) {
-  constexpr std::uint64_t kOffset = extent_fs::kVolumesOffset + sizeof(extent_fs::VolumeRecord);
-  auto record = test::load<extent_fs::VolumeRecord>(image, kOffset);
-  record.crc = crc_of(record);
-  test::store(image, kOffset, record);
-  test::store(image, kDataPages << kPageShift, record);
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const test::FuzzBase base = test::make_fuzz_base<test::ReflinkWorld>(
       must(extent_fs::Geometry::make({kDataPages, test::ReflinkWorld::kRealtimeBytes >> kPageShift}, 0,
                                      extent_fs::MapOfChunks::one_for_each_volume, Reflink::yes)));
-  test::fuzz_mount<test::ReflinkWorld>(base, {data, size}, fix_volume_records);
+  test::fuzz_mount<test::ReflinkWorld>(base, {data, size},
+                                       [](test::Image& image) { test::fix_volume_records(image, kDataPages); });
   return 0;
 }

@@ -9,19 +9,12 @@ namespace {
 
 constexpr std::uint64_t kDirectPages = 64;
 
-void fix_volume_records(test::Image& image) {
-  constexpr std::uint64_t kOffset = extent_fs::kVolumesOffset + sizeof(extent_fs::VolumeRecord);
-  auto record = test::load<extent_fs::VolumeRecord>(image, kOffset);
-  record.crc = crc_of(record);
-  test::store(image, kOffset, record);
-  test::store(image, kDirectPages << kPageShift, record);
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const test::FuzzBase base = test::make_fuzz_base<test::TieredWorld>(
       must(extent_fs::Geometry::make({kDirectPages, test::TieredWorld::kDiskBytes >> kPageShift}, 0)));
-  test::fuzz_mount<test::TieredWorld>(base, {data, size}, fix_volume_records);
+  test::fuzz_mount<test::TieredWorld>(base, {data, size},
+                                      [](test::Image& image) { test::fix_volume_records(image, kDirectPages); });
   return 0;
 }

@@ -87,6 +87,15 @@ inline void edit(Image& image, std::uint64_t offset, std::uint8_t how, std::uint
   std::memcpy(image.data() + offset, &word, sizeof(word));
 }
 
+// The record of the second volume, which the first has and the second says as well: it begins `pages` pages behind.
+inline void fix_volume_records(Image& image, std::uint64_t pages) {
+  constexpr std::uint64_t kOffset = extent_fs::kVolumesOffset + sizeof(extent_fs::VolumeRecord);
+  auto record = load<extent_fs::VolumeRecord>(image, kOffset);
+  record.crc = crc_of(record);
+  store(image, kOffset, record);
+  store(image, pages << kPageShift, record);
+}
+
 // `fix` makes right what fix_checksums does not know.
 template <class World, class Fix>
 void fuzz_mount(const FuzzBase& base, std::span<const std::uint8_t> data, Fix fix) {
