@@ -58,8 +58,8 @@ class DeviceView {
   // Errors: Errno::einval (not whole sectors of a block device), and those of DaxDevice::direct_access and
   // BlockDevice::read_sectors.
   virtual Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept = 0;
-  // Errors: Errno::erofs (a device that is read-only, Capabilities), and those of read, those of DaxDevice::flush and
-  // those of BlockDevice::write_sectors.
+  // Errors: those of read, those of DaxDevice::flush and BlockDevice::write_sectors, and Errno::erofs (a device that is
+  // read-only, Capabilities).
   virtual Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept = 0;
   virtual Result<void> zero(ByteRange bytes) noexcept = 0;
 
