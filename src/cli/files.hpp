@@ -50,10 +50,11 @@ void write_file(const std::filesystem::path& path, const Bytes& bytes, const cha
   const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file.get()) == bytes.size();
   // A full disk may show only now.
   if (!written || std::fclose(file.release()) != 0) {
-    const FileError error;
+    const int why = errno;
     std::error_code ignored;
     std::filesystem::remove(path, ignored);
-    throw error;
+    errno = why;
+    throw FileError();
   }
 }
 

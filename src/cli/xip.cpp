@@ -165,7 +165,7 @@ void report_image(const XipReportOptions& options) {
   const Cost costs[] = {cost_of("all compressed", contents->files, {}), cost_of("this image", contents->usage),
                         cost_of("all direct", contents->files, every_page_of(contents->files))};
   const std::uint64_t saved = costs[0].ram_bytes - costs[1].ram_bytes;
-  const std::int64_t more = static_cast<std::int64_t>(costs[1].flash_bytes - costs[0].flash_bytes);
+  const auto more = static_cast<std::int64_t>(costs[1].flash_bytes - costs[0].flash_bytes);
   if (options.json) {
     Json json{{"schema", kXipReportSchema}, {"image", options.image.string()}};
     json.update(json_of(contents->usage));

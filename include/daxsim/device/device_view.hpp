@@ -58,8 +58,8 @@ class DeviceView {
   // Errors: Errno::einval (not whole sectors of a block device), and those of DaxDevice::direct_access and
   // BlockDevice::read_sectors.
   virtual Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept = 0;
-  // Errors: those of read, those of DaxDevice::flush and BlockDevice::write_sectors, and Errno::erofs (a device that is
-  // read-only, Capabilities).
+  // Errors: Errno::erofs (a device that is read-only, Capabilities), those of read, and those of DaxDevice::flush
+  // and BlockDevice::write_sectors.
   virtual Result<void> write(std::uint64_t offset, std::span<const std::byte> from) noexcept = 0;
   virtual Result<void> zero(ByteRange bytes) noexcept = 0;
 

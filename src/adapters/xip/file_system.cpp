@@ -85,6 +85,7 @@ Result<std::shared_ptr<Inode>> FileSystem::open(std::string_view path) {
 Result<std::vector<DirectoryEntry>> FileSystem::list() {
   DAXSIM_TRY_VOID(check_mounted());
   std::vector<DirectoryEntry> entries;
+  entries.reserve(image_.files.size());
   for (const File& file : image_.files) {
     entries.push_back({.name = file.name, .ino = entries.size() + 1, .size = file.size});
   }

@@ -10,12 +10,12 @@ namespace {
 // Takes a number and the space behind it.
 std::optional<std::uint64_t> take_number(std::string_view& line) noexcept {
   std::uint64_t number = 0;
-  const char* const end = line.data() + line.size();
-  const auto [behind, error] = std::from_chars(line.data(), end, number);
-  if (error != std::errc() || behind == end || *behind != ' ') {
+  const char* const begin = line.begin();
+  const auto [behind, error] = std::from_chars(begin, line.end(), number);
+  if (error != std::errc() || behind == line.end() || *behind != ' ') {
     return {};
   }
-  line.remove_prefix(static_cast<std::size_t>(behind - line.data()) + 1);
+  line.remove_prefix(static_cast<std::size_t>(behind - begin) + 1);
   return number;
 }
 

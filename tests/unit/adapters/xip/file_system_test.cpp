@@ -170,6 +170,14 @@ TEST_F(Xip, FilesOfADeadFileSystemAnswerEio) {
   EXPECT_EQ(errno_of(file->fsync()), Errno::eio);
 }
 
+TEST_F(Xip, FilesOfAMachineWithoutPowerAnswerEshutdown) {
+  const auto file = world.open("bin/sh");
+  world.fs->shutdown(Errno::eshutdown);
+  Bytes bytes(1);
+  EXPECT_EQ(errno_of(file->inode().read(0, bytes)), Errno::eshutdown);
+  EXPECT_EQ(errno_of(file->inode().read_folio({1}, bytes)), Errno::eshutdown);
+}
+
 TEST_F(Xip, WithoutMemoryACompressedPageIsEnomem) {
   // And nothing is left behind: with memory it can be read.
   const auto file = world.open_to_read("bin/sh");
