@@ -52,9 +52,9 @@ TEST(LinearMkfs, NamesItsErrors) {
   EXPECT_EQ(LinearFs::mkfs(*small.device).error(), Errno::einval);
 
   LinearWorld world(1_MiB);
-  RamDevice memory(Image(kPage));
-  Attachment huge(std::make_shared<EmptyDevice>((std::uint64_t{1} << 44) + kPage), std::make_unique<RamView>(memory),
-                  Pfn{0}, 1, world.events);
+  test::RamDevice memory{Image(kPage)};
+  Attachment huge(std::make_shared<EmptyDevice>((std::uint64_t{1} << 44) + kPage),
+                  std::make_unique<test::RamView>(memory), Pfn{0}, 1, world.events);
   EXPECT_EQ(LinearFs::mkfs(huge).error(), Errno::einval);
   EXPECT_EQ(LinearFs::mkfs(*world.device, {.files = LinearFs::kMaxFiles + 1}).error(), Errno::einval);
   EXPECT_EQ(LinearFs::mkfs(*world.device, {.files = LinearFs::kMaxFiles}).error(), Errno::einval);
