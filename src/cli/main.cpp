@@ -77,8 +77,17 @@ int main(int argc, char** argv) {
 
   daxsim::cli::XipReportOptions xip_report;
   CLI::App* const xip_report_command = app.add_subcommand(
-      "xip-report", "What an image of XipFs takes of the flash and of RAM, against all compressed and all direct.");
+      "xip-report",
+      "What an image of XipFs takes of the flash and of RAM, against all compressed and all direct, and how long those "
+      "who execute in place wait while the flash it is in (a P30) is updated, for each way that daxsim has.");
   xip_report_command->add_option("IMAGE", xip_report.image, "the image")->required();
+  xip_report_command->add_option("--update", xip_report.update_bytes, "bytes of flash that are erased and programmed")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 28))
+      ->capture_default_str();
+  xip_report_command
+      ->add_option("--fetch-every", xip_report.fetch_every_us, "microseconds between two fetches of direct pages")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000}))
+      ->capture_default_str();
   xip_report_command->add_flag("--json", xip_report.json, "print the same as one JSON document");
 
   try {

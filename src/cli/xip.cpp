@@ -4,15 +4,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "cli/files.hpp"
+#include "cli/xip_stall.hpp"
 #include "daxsim/adapters/xip.hpp"
 #include "daxsim/base/errno.hpp"
 #include "daxsim/base/units.hpp"
@@ -153,6 +157,45 @@ void make_image(const MkxipOptions& options) {
   }
 }
 
+constexpr std::array<std::string_view, 4> kPolicies{"exclude", "suspend", "refault", "raw"};  // by sim::Busy
+
+double milliseconds(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); }
+
+Json json_of(const Stall& stall) {
+  Json json{{"policy", kPolicies[static_cast<unsigned>(stall.busy)]}};
+  if (stall.refused.has_value()) {
+    json["refused"] = errno_name(*stall.refused);
+    return json;
+  }
+  json.update({{"fetches", stall.fetches},
+               {"without_data", stall.wrong},
+               {"fetches_ns", stall.total.count()},
+               {"longest_fetch_ns", stall.longest.count()},
+               {"update_ns", stall.update.count()}});
+  return json;
+}
+
+void print(const std::vector<Stall>& stalls, const XipReportOptions& options) {
+  if (stalls.empty()) {
+    fmt::print("\nNo page is direct, so nobody waits for the flash.\n");
+    return;
+  }
+  fmt::print("\nA direct page is fetched every {} us while {} bytes of the flash are updated (P30, virtual time):\n\n",
+             options.fetch_every_us, options.update_bytes);
+  fmt::print("{:<10}{:>10}{:>16}{:>18}{:>16}\n", "policy", "fetches", "all, ms", "the longest, ms", "update, ms");
+  for (const Stall& stall : stalls) {
+    const std::string_view policy = kPolicies[static_cast<unsigned>(stall.busy)];
+    if (stall.refused.has_value()) {
+      fmt::print("{:<10}{:>10}{:>16}{:>18}{:>16}  the update waits until nobody has it mounted\n", policy, "-", "-",
+                 "-", errno_name(*stall.refused));
+      continue;
+    }
+    fmt::print("{:<10}{:>10}{:>16.3f}{:>18.3f}{:>16.3f}{}\n", policy, stall.fetches, milliseconds(stall.total),
+               milliseconds(stall.longest), milliseconds(stall.update),
+               stall.wrong == 0 ? "" : fmt::format("  {} got a status", stall.wrong));
+  }
+}
+
 void report_image(const XipReportOptions& options) {
   const std::vector<std::byte> image = with_path(options.image, [&] { return bytes_of(options.image); });
   const Result<XipContents> contents = XipFs::inspect(image);
@@ -164,6 +207,12 @@ void report_image(const XipReportOptions& options) {
   }
   const Cost costs[] = {cost_of("all compressed", contents->files, {}), cost_of("this image", contents->usage),
                         cost_of("all direct", contents->files, every_page_of(contents->files))};
+  const Result<std::vector<Stall>> stalls = stalls_of(
+      image, {.bytes = options.update_bytes, .fetch_every = std::chrono::microseconds(options.fetch_every_us)});
+  if (!stalls.ok()) {
+    throw BadInput(fmt::format("{}: cannot be run from P30s, {}", options.image.string(),
+                               stalls.error() == Errno::efbig ? "16 of them are too few" : errno_text(stalls.error())));
+  }
   const std::uint64_t saved = costs[0].ram_bytes - costs[1].ram_bytes;
   const auto more = static_cast<std::int64_t>(costs[1].flash_bytes - costs[0].flash_bytes);
   if (options.json) {
@@ -174,6 +223,12 @@ void report_image(const XipReportOptions& options) {
     for (const Cost& cost : costs) {
       json["stored"].push_back({{"how", cost.name}, {"flash_bytes", cost.flash_bytes}, {"ram_bytes", cost.ram_bytes}});
     }
+    json["update_bytes"] = options.update_bytes;
+    json["fetch_every_us"] = options.fetch_every_us;
+    json["stalls"] = Json::array();
+    for (const Stall& stall : *stalls) {
+      json["stalls"].push_back(json_of(stall));
+    }
     fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
     return;
   }
@@ -183,6 +238,7 @@ void report_image(const XipReportOptions& options) {
     fmt::print("{:<16}{:>16}{:>28}\n", cost.name, cost.flash_bytes, cost.ram_bytes);
   }
   fmt::print("\nAgainst all compressed: {} bytes of RAM saved, {} bytes of flash more.\n", saved, more);
+  print(*stalls, options);
 }
 
 template <class Work>

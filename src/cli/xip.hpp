@@ -2,6 +2,7 @@
 // `daxsim mkxip` and `daxsim xip-report`: images of XipFs, made of a folder, and what they cost.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 
 namespace daxsim::cli {
@@ -14,6 +15,8 @@ struct MkxipOptions {
 };
 struct XipReportOptions {
   std::filesystem::path image;
+  std::uint64_t update_bytes = std::uint64_t{1} << 20;
+  std::uint64_t fetch_every_us = 1000;
   bool json = false;
 };
 

@@ -44,7 +44,28 @@ member("all compressed" stored 0 how)
 member(24576 stored 0 ram_bytes)
 member(16384 stored 1 ram_bytes)
 member(0 stored 2 ram_bytes)
-says(0 ": 0 bytes of RAM saved, 0 bytes of flash more" xip-report plain.xip)
+says(0 "No page is direct" xip-report plain.xip)
+
+# Who waits, while 128 KiB are erased and programmed.
+says(0 "daxsim-xip-report-1" xip-report profiled.xip --update 131072 --json)
+member(exclude stalls 0 policy)
+member(EAGAIN stalls 0 refused)
+member(suspend stalls 1 policy)
+member(0 stalls 1 without_data)
+member(refault stalls 2 policy)
+member(0 stalls 2 without_data)
+member(raw stalls 3 policy)
+foreach(number 1 2 3)
+  foreach(what fetches longest_fetch_ns update_ns)
+    string(JSON ${what}_${number} GET "${out}" stalls ${number} ${what})
+  endforeach()
+endforeach()
+string(JSON without_data GET "${out}" stalls 3 without_data)
+# A suspend takes 20 us; the erase that a refault waits for, more than a second. The update is later by what is waited for.
+if(NOT longest_fetch_ns_1 GREATER 20000 OR NOT longest_fetch_ns_1 LESS 100000 OR
+   NOT longest_fetch_ns_2 GREATER 1000000000 OR NOT without_data EQUAL fetches_3 OR NOT update_ns_1 GREATER update_ns_2)
+  message(SEND_ERROR "unlikely stalls:\n${out}")
+endif()
 
 # The same files and profile make the same image.
 says(0 "" mkxip root again.xip --profile profile)
