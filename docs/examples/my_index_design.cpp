@@ -35,7 +35,7 @@ int main() {
     std::printf("%-18s %s\n", std::string(question.name).c_str(), cell->text().c_str());
     harms += cell->verdict == lab::Verdict::harm ? 1 : 0;
   }
-  // Four: a file on two devices has no one block device (raid0-fsync). The others are not a matter of what an index stores:
-  // nobody unmaps the pages of a device that is pulled out, and blocks move, twice, without a word to the index.
-  return harms == 4 ? 0 : 1;
+  // Five: a file on two devices has no one block device (raid0-fsync). The others are not a matter of what an index stores:
+  // nobody unmaps the pages of a device that is pulled out, and blocks move, three times, without a word to the index.
+  return harms == 5 ? 0 : 1;
 }

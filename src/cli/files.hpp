@@ -9,6 +9,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace daxsim::cli {
@@ -40,7 +41,7 @@ inline std::string contents_of(const std::filesystem::path& path) {
   return text;
 }
 
-// `how` as fopen's: "wb", "wbx" for a file that must not be there. One that was made and not finished is removed.
+// `how` as fopen's: "wb", "wbx" for a file that must not be there. A regular one that was not finished is removed.
 template <class Bytes>
 void write_file(const std::filesystem::path& path, const Bytes& bytes, const char* how) {
   OpenFile file(std::fopen(path.c_str(), how));
@@ -51,8 +52,9 @@ void write_file(const std::filesystem::path& path, const Bytes& bytes, const cha
   // A full disk may show only now.
   if (!written || std::fclose(file.release()) != 0) {
     const int why = errno;
-    std::error_code ignored;
-    std::filesystem::remove(path, ignored);
+    if (std::error_code ignored; std::filesystem::is_regular_file(path, ignored)) {
+      std::filesystem::remove(path, ignored);
+    }
     errno = why;
     throw FileError();
   }

@@ -108,7 +108,9 @@ class Board {
       const std::chrono::nanoseconds before = clock().now();
       fetch(stall);
       DAXSIM_TRY_VOID(mtd().resume(offset));
-      end += clock().now() - before;
+      if (stall.busy == sim::Busy::suspend) {
+        end += clock().now() - before;
+      }
       next_fetch_ = clock().now() + load.fetch_every;
     }
     return mtd().wait(offset);

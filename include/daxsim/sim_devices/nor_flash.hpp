@@ -11,7 +11,7 @@
 // or attached to a machine, which has it as memory that cannot be stored to:
 //
 //   auto nor  = must(machine.attach(sim::NorFlash{.part = sim::parts::p30, .while_busy = sim::Busy::suspend}));
-//   auto code = must(must(machine.mount<XipFs>(nor)).open("/fw"));   // mappings of it show the flash
+//   auto code = must(must(machine.mount<XipFs>(nor)).open("/fw", OpenMode::read_only));  // its mappings show the flash
 //   must(sim::mtd(nor.attachment()).start_erase(0));
 //
 // NorMedia is what survives: the bytes, and the wear of each block. Mtd is the device under power: read modes, locks, and
