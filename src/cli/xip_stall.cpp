@@ -14,6 +14,7 @@ namespace daxsim::cli {
 namespace {
 
 constexpr std::uint32_t kMostChips = 16;
+constexpr std::uint64_t kChipBytes = sim::parts::p30.size();
 
 struct Word {
   std::uint64_t address = 0;
@@ -142,8 +143,8 @@ Result<std::vector<Stall>> stalls_of(std::span<const std::byte> image, const Upd
   if (load.bytes == 0 || load.fetch_every <= std::chrono::microseconds{0}) {
     return Errno::einval;
   }
-  const std::uint64_t chips = (image.size() + load.bytes + sim::parts::p30.size() - 1) / sim::parts::p30.size();
-  if (load.bytes > kMostChips * sim::parts::p30.size() || chips > kMostChips) {
+  const std::uint64_t chips = (image.size() + load.bytes + kChipBytes - 1) / kChipBytes;
+  if (load.bytes > kMostChips * kChipBytes || chips > kMostChips) {
     return Errno::efbig;
   }
   std::vector<Stall> stalls;
