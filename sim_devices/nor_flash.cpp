@@ -203,7 +203,7 @@ struct Mtd::Chips {
     return is_off ? Result<void>(Errno::enxio) : Result<void>();
   }
   // Under the lock that a command was given under, so that nobody can hide what it did.
-  void note_stale(Chip& chip) DAXSIM_REQUIRES(lock);
+  void note_stale(Chip& chip) const DAXSIM_REQUIRES(lock);
   void revoke_stale();
   std::optional<ByteRange> take_stale();
 
@@ -609,7 +609,7 @@ void Mtd::let_go() noexcept {
   }
 }
 
-void Mtd::Chips::note_stale(Chip& chip) {
+void Mtd::Chips::note_stale(Chip& chip) const {
   if (view == nullptr) {
     return;
   }
