@@ -260,7 +260,9 @@ Result<std::uint64_t> ExtentInode::write(std::uint64_t offset, std::span<const s
   }
   DAXSIM_TRY(const std::uint64_t written,
              cached_ ? write_pieces(offset, from) : dax::write(file_system_.context(), *this, offset, from));
-  DAXSIM_TRY_VOID(as_io_error(copy_to_second({offset, written})));
+  if (is_dax()) {  // else write-back makes them
+    DAXSIM_TRY_VOID(as_io_error(copy_to_second({offset, written})));
+  }
   if (offset + written > size()) {
     DAXSIM_TRY_VOID(extend(offset + written));
   }
@@ -272,7 +274,7 @@ Result<void> ExtentInode::zero_in_place(ByteRange bytes) {
     return {};
   }
   DAXSIM_TRY_VOID(cached_ ? zero_pieces(bytes) : dax::zero_range(file_system_.context(), *this, bytes));
-  return copy_to_second(bytes);
+  return is_dax() ? copy_to_second(bytes) : Result<void>();  // else write-back has made them
 }
 
 Result<void> ExtentInode::zero_gap(std::uint64_t offset) {
