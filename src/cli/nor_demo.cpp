@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/busy_names.hpp"
 #include "daxsim/adapters/xip.hpp"
 #include "daxsim/machine/machine.hpp"
 #include "daxsim/sim_devices/nor_flash.hpp"
@@ -38,10 +39,6 @@ struct Fetch {
   std::uint64_t findings = 0;
 };
 
-constexpr std::array<std::pair<sim::Busy, std::string_view>, 4> kPolicies{{{sim::Busy::exclude, "exclude"},
-                                                                           {sim::Busy::suspend, "suspend"},
-                                                                           {sim::Busy::refault, "refault"},
-                                                                           {sim::Busy::raw, "raw"}}};
 constexpr std::array<std::pair<Meanwhile, std::string_view>, 3> kCases{
     {{Meanwhile::erase, "erase"}, {Meanwhile::program, "program"}, {Meanwhile::suspended, "suspended erase"}}};
 
@@ -130,7 +127,7 @@ void print(const std::vector<Fetch>& fetches) {
   fmt::print("{:<10}{:<18}{:<12}{:>14}{:>18}  {}\n", "policy", "meanwhile", "value", "latency, us", "writer later, us",
              "");
   for (const Fetch& fetch : fetches) {
-    fmt::print("{:<10}{:<18}{:<12}{:>14}{:>18}  {}\n", kPolicies[static_cast<unsigned>(fetch.busy)].second,
+    fmt::print("{:<10}{:<18}{:<12}{:>14}{:>18}  {}\n", busy_name(fetch.busy),
                kCases[static_cast<unsigned>(fetch.meanwhile)].second, fmt::format("0x{:02x}", fetch.value),
                microseconds(fetch.latency), fetch.refused.has_value() ? "-" : microseconds(fetch.extra),
                fetch.refused.has_value() ? fmt::format("the writer is refused: {}", errno_name(*fetch.refused))
@@ -143,7 +140,7 @@ void print(const std::vector<Fetch>& fetches) {
 Json to_json(const std::vector<Fetch>& fetches, bool ok) {
   Json rows = Json::array();
   for (const Fetch& fetch : fetches) {
-    Json row{{"policy", kPolicies[static_cast<unsigned>(fetch.busy)].second},
+    Json row{{"policy", busy_name(fetch.busy)},
              {"meanwhile", kCases[static_cast<unsigned>(fetch.meanwhile)].second},
              {"value", fetch.value},
              {"latency_ns", fetch.latency.count()},
@@ -165,7 +162,7 @@ int nor_demo(const NorDemoOptions& options) {
   std::vector<Fetch> fetches;
   bool ok = true;
   try {
-    for (const auto& [busy, policy] : kPolicies) {
+    for (const sim::Busy busy : kBusyWays) {
       for (const auto& [meanwhile, name] : kCases) {
         fetches.push_back(fetch_while(busy, meanwhile));
         ok &= behaved(fetches.back());

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -15,6 +14,7 @@
 #include <system_error>
 #include <vector>
 
+#include "cli/busy_names.hpp"
 #include "cli/files.hpp"
 #include "cli/xip_stall.hpp"
 #include "daxsim/adapters/xip.hpp"
@@ -157,12 +157,10 @@ void make_image(const MkxipOptions& options) {
   }
 }
 
-constexpr std::array<std::string_view, 4> kPolicies{"exclude", "suspend", "refault", "raw"};  // by sim::Busy
-
 double milliseconds(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); }
 
 Json json_of(const Stall& stall) {
-  Json json{{"policy", kPolicies[static_cast<unsigned>(stall.busy)]}};
+  Json json{{"policy", busy_name(stall.busy)}};
   if (stall.refused.has_value()) {
     json["refused"] = errno_name(*stall.refused);
     return json;
@@ -184,7 +182,7 @@ void print(const std::vector<Stall>& stalls, const XipReportOptions& options) {
              options.fetch_every_us, options.update_bytes);
   fmt::print("{:<10}{:>10}{:>16}{:>18}{:>16}\n", "policy", "fetches", "all, ms", "the longest, ms", "update, ms");
   for (const Stall& stall : stalls) {
-    const std::string_view policy = kPolicies[static_cast<unsigned>(stall.busy)];
+    const std::string_view policy = busy_name(stall.busy);
     if (stall.refused.has_value()) {
       fmt::print("{:<10}{:>10}{:>16}{:>18}{:>16}  the update waits until nobody has it mounted\n", policy, "-", "-",
                  "-", errno_name(*stall.refused));

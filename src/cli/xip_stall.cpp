@@ -2,9 +2,9 @@
 #include "cli/xip_stall.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
+#include "cli/busy_names.hpp"
 #include "daxsim/adapters/xip.hpp"
 #include "daxsim/base/random.hpp"
 #include "daxsim/base/units.hpp"
@@ -148,7 +148,7 @@ Result<std::vector<Stall>> stalls_of(std::span<const std::byte> image, const Upd
     return Errno::efbig;
   }
   std::vector<Stall> stalls;
-  for (const sim::Busy busy : {sim::Busy::exclude, sim::Busy::suspend, sim::Busy::refault, sim::Busy::raw}) {
+  for (const sim::Busy busy : kBusyWays) {
     DAXSIM_TRY(Board board, Board::make(image, static_cast<std::uint32_t>(chips), busy));
     if (!board.has_direct_pages()) {
       return stalls;
