@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// error_of(result): the errno of a result as a value to compare, none when it succeeded. Prints by name.
+// error_of(result): the errno of a result as a value to compare, none when it succeeded; errno_of: 0 then. Print by name.
 #pragma once
 
 #include <optional>
@@ -19,6 +19,12 @@ namespace daxsim::support {
 template <class T>
 std::optional<Errno> error_of(const Result<T>& result) {
   return result.ok() ? std::nullopt : std::optional<Errno>(result.error());
+}
+
+// The same, 0 when it succeeded.
+template <class T>
+Errno errno_of(const Result<T>& result) {
+  return result.ok() ? Errno{} : result.error();
 }
 
 }  // namespace daxsim::support

@@ -15,6 +15,7 @@
 #include "adapters/xip/image.hpp"
 #include "daxsim/adapters/xip.hpp"
 #include "daxsim/test_support/must.hpp"
+#include "support/error_of.hpp"
 
 namespace daxsim::test {
 
@@ -98,9 +99,6 @@ inline std::uint64_t offset_of_record(const Bytes& image, std::string_view name,
   return offset + page * sizeof(xip::PageRecord);
 }
 
-template <class T>
-Errno errno_of(const Result<T>& result) {
-  return result.ok() ? Errno{} : result.error();
-}
+using support::errno_of;
 
 }  // namespace daxsim::test

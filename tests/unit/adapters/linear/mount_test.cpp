@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "support/error_of.hpp"
 #include "support/linear_image.hpp"
 
 namespace daxsim {
@@ -12,6 +13,7 @@ namespace {
 using namespace literals;
 using extent_fs::Record;
 using extent_fs::RecordType;
+using support::errno_of;
 using test::bytes;
 using test::Image;
 using test::ImageMaker;
@@ -23,10 +25,9 @@ using test::use_image;
 
 constexpr std::uint64_t kPage = kPageSize;
 
-Errno error_of(const Result<void>& result) { return result.ok() ? Errno{} : result.error(); }
 Errno mount_error(Image image) {
   LinearWorld world(std::move(image));
-  return error_of(world.try_mount());
+  return errno_of(world.try_mount());
 }
 
 // A device of any size that has no memory.
@@ -132,21 +133,21 @@ TEST(LinearMkfs, UsesTheWholeDevice) {
 TEST(LinearMount, NamesItsErrors) {
   // Held, dead, out of memory, full, broken.
   LinearWorld world(1_MiB);
-  EXPECT_EQ(error_of(world.try_mount()), Errno::einval);
+  EXPECT_EQ(errno_of(world.try_mount()), Errno::einval);
   world.mkfs();
 
   NobodysHolder holder;
   must(world.device->claim(holder));
-  EXPECT_EQ(error_of(world.try_mount()), Errno::ebusy);
+  EXPECT_EQ(errno_of(world.try_mount()), Errno::ebusy);
   world.device->release(holder);
   for (const Errno failure : {Errno::enospc, Errno::enomem, Errno::eio}) {
     world.view->failure = failure;
     world.view->fails_from = 1;
-    EXPECT_EQ(error_of(world.try_mount()), failure);
+    EXPECT_EQ(errno_of(world.try_mount()), failure);
   }
   world.view->fails_from = 0;
   world.view->poisoned = 0;
-  EXPECT_EQ(error_of(world.try_mount()), Errno::ehwpoison);
+  EXPECT_EQ(errno_of(world.try_mount()), Errno::ehwpoison);
   world.view->poisoned.reset();
 
   world.make();
@@ -154,7 +155,7 @@ TEST(LinearMount, NamesItsErrors) {
   EXPECT_EQ(LinearFs::mount(world.context, *world.device).error(), Errno::ebusy);
   must(world.fs->unmount());
   must(world.device->advance(LifeState::dax_dead));
-  EXPECT_EQ(error_of(world.try_mount()), Errno::enxio);
+  EXPECT_EQ(errno_of(world.try_mount()), Errno::enxio);
 }
 
 TEST(LinearMount, RunsOutOfMemoryCleanly) {
@@ -275,7 +276,7 @@ TEST(LinearMount, PoisonedCheckpointIsADamagedOne) {
   LinearWorld after(used.image);
   after.view->poisoned = used.geometry.checkpoint_offset(newest % 2) >> kPageShift;
   // The slot is also where the next checkpoint goes.
-  EXPECT_EQ(error_of(after.try_mount()), Errno::ehwpoison);
+  EXPECT_EQ(errno_of(after.try_mount()), Errno::ehwpoison);
   after.view->poisoned.reset();
   after.mount();
 }
@@ -308,7 +309,7 @@ TEST(LinearMount, EachFlippedBitIsFoundOrHarmless) {
   const auto flip = [&](std::uint64_t bit) {
     Image image = used.image;
     image[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
-    const Errno error = error_of(use_image(std::move(image)));
+    const Errno error = errno_of(use_image(std::move(image)));
     ASSERT_TRUE(error == Errno{} || error == Errno::einval || error == Errno::euclean || error == Errno::eopnotsupp)
         << "bit " << bit << ": " << errno_name(error);
     refused += error == Errno{} ? 0 : 1;
@@ -374,7 +375,7 @@ TEST(LinearHostile, CheckpointsThatCannotBe) {
     ImageMaker made = maker;
     made.geometry.log_pages += 100;  // room for long names; nothing is in the log
     made.put_files(files);
-    EXPECT_EQ(error_of(use_image(made.image)), Errno::euclean) << what;
+    EXPECT_EQ(errno_of(use_image(made.image)), Errno::euclean) << what;
   }
 }
 
@@ -394,7 +395,7 @@ TEST(LinearHostile, CheckpointsThatAreOnlyStrange) {
   for (const auto& files : cases) {
     ImageMaker made = maker;
     made.put_files(files);
-    EXPECT_EQ(error_of(use_image(made.image)), Errno{});
+    EXPECT_EQ(errno_of(use_image(made.image)), Errno{});
   }
 }
 
@@ -406,7 +407,7 @@ TEST(LinearHostile, HeadersThatCannotBe) {
     auto header = made.header();
     change(header);
     made.put_header(header);
-    return error_of(use_image(made.image)) == Errno::euclean;
+    return errno_of(use_image(made.image)) == Errno::euclean;
   };
   EXPECT_TRUE(refused([](auto& header) { header.magic = 0; }));
   EXPECT_TRUE(refused([](auto& header) { header.number = 1; }));
@@ -463,7 +464,7 @@ TEST(LinearHostile, LogsThatCannotBe) {
   for (std::size_t i = 0; i < cases.size(); ++i) {
     ImageMaker made = maker;
     made.put_commit(cases[i]);
-    EXPECT_EQ(error_of(use_image(made.image)), Errno::euclean) << i;
+    EXPECT_EQ(errno_of(use_image(made.image)), Errno::euclean) << i;
   }
 }
 
@@ -474,7 +475,7 @@ TEST(LinearHostile, RecordsThatAreNone) {
   const auto refused = [&] {
     ImageMaker made = maker;
     made.put_raw_commit(record);
-    return error_of(use_image(made.image)) == Errno::euclean;
+    return errno_of(use_image(made.image)) == Errno::euclean;
   };
   EXPECT_TRUE(refused());
   extent_fs::encode({.type = RecordType::create, .ino = 1, .name = "a"}, record);

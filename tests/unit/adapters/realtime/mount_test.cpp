@@ -4,6 +4,7 @@
 
 #include "daxsim/adapters/linear.hpp"
 #include "daxsim/adapters/realtime.hpp"
+#include "support/error_of.hpp"
 #include "support/linear_image.hpp"
 #include "support/realtime_world.hpp"
 
@@ -11,6 +12,7 @@ namespace daxsim {
 namespace {
 
 using namespace literals;
+using support::errno_of;
 using test::bytes;
 using test::Image;
 using test::LinearWorld;
@@ -21,10 +23,9 @@ using test::RealtimeWorld;
 constexpr std::uint64_t kPage = kPageSize;
 constexpr std::uint64_t kRecordOfRealtime = extent_fs::kVolumesOffset + sizeof(extent_fs::VolumeRecord);
 
-Errno error_of(const Result<void>& result) { return result.ok() ? Errno{} : result.error(); }
 Errno mount_error(const Image& image) {
   RealtimeWorld world(image);
-  return error_of(world.try_mount());
+  return errno_of(world.try_mount());
 }
 Image made_image(std::uint64_t bytes) {
   RealtimeWorld world(bytes);
@@ -97,7 +98,7 @@ TEST(RealtimeMkfs, IsAllOrNothing) {
 TEST(RealtimeMount, NamesItsErrors) {
   // No file system, the devices swapped, held, the same twice, full, broken, dead.
   RealtimeWorld world(1_MiB);
-  EXPECT_EQ(error_of(world.try_mount()), Errno::einval);
+  EXPECT_EQ(errno_of(world.try_mount()), Errno::einval);
   world.mkfs();
   EXPECT_EQ(RealtimeFs::mount(world.context, *world.realtime, *world.device).error(), Errno::einval);
   EXPECT_EQ(RealtimeFs::mount(world.context, *world.device, *world.device).error(), Errno::ebusy);
@@ -106,25 +107,25 @@ TEST(RealtimeMount, NamesItsErrors) {
   for (Attachment* const held : {world.device.get(), world.realtime.get()}) {
     NobodysHolder holder;
     must(held->claim(holder));
-    EXPECT_EQ(error_of(world.try_mount()), Errno::ebusy);
+    EXPECT_EQ(errno_of(world.try_mount()), Errno::ebusy);
     held->release(holder);
   }
   for (const Errno failure : {Errno::enospc, Errno::enomem, Errno::eio}) {
     world.view->failure = failure;
     world.view->fails_from = 1;
-    EXPECT_EQ(error_of(world.try_mount()), failure);
+    EXPECT_EQ(errno_of(world.try_mount()), failure);
   }
   world.view->fails_from = 0;
   for (RamView* const view : {world.view, world.realtime_view}) {
     view->poisoned = 0;
-    EXPECT_EQ(error_of(world.try_mount()), Errno::ehwpoison);
+    EXPECT_EQ(errno_of(world.try_mount()), Errno::ehwpoison);
     view->poisoned.reset();
   }
   world.mount();
   EXPECT_EQ(RealtimeFs::mkfs(*world.device, *world.realtime).error(), Errno::ebusy);
   must(world.fs->unmount());
   must(world.realtime->advance(LifeState::dax_dead));
-  EXPECT_EQ(error_of(world.try_mount()), Errno::enxio);
+  EXPECT_EQ(errno_of(world.try_mount()), Errno::enxio);
 }
 
 TEST(RealtimeMount, WantsTheDeviceThatBelongsToIt) {
@@ -215,7 +216,7 @@ TEST(RealtimeHostile, VolumesThatAreNone) {
     maker.geometry =
         must(extent_fs::Geometry::make({1_MiB >> kPageShift, RealtimeWorld::kRealtimeBytes >> kPageShift}, 0));
     maker.put_commit(records);
-    return error_of(test::use_image<RealtimeWorld>(maker.image));
+    return errno_of(test::use_image<RealtimeWorld>(maker.image));
   };
   using enum extent_fs::RecordType;
   const extent_fs::Record made{.type = create, .ino = 1, .name = "a"};
@@ -258,7 +259,7 @@ TEST(RealtimeHostile, EachFlippedBitIsFoundOrHarmless) {
       if (random.one_in(2)) {
         test::fix_checksums(image, geometry);
       }
-      const Errno error = error_of(test::use_image<RealtimeWorld>(std::move(image)));
+      const Errno error = errno_of(test::use_image<RealtimeWorld>(std::move(image)));
       ASSERT_TRUE(error == Errno{} || error == Errno::einval || error == Errno::euclean || error == Errno::eopnotsupp ||
                   error == Errno::enodev)
           << "bit " << bit << " behind " << at << ": " << errno_name(error);

@@ -10,6 +10,7 @@
 #include "daxsim/dax/dax.hpp"
 #include "daxsim/mm/process.hpp"
 #include "support/blocked_thread.hpp"
+#include "support/error_of.hpp"
 #include "support/linear_image.hpp"
 #include "support/realtime_world.hpp"
 
@@ -17,14 +18,13 @@ namespace daxsim {
 namespace {
 
 using namespace literals;
+using support::errno_of;
 using test::bytes;
 using test::Image;
 using test::RealtimeWorld;
 using test::ReflinkWorld;
 
 constexpr std::uint64_t kPage = kPageSize;
-
-Errno error_of(const Result<void>& result) { return result.ok() ? Errno{} : result.error(); }
 
 class ReflinkCalls : public ::testing::Test {
  protected:
@@ -34,7 +34,7 @@ class ReflinkCalls : public ::testing::Test {
     to = world.create("to");
     must(from->pwrite(0, bytes(std::string(3 * kPage + 100, 'f'))));
   }
-  Errno reflink(ByteRange range, std::uint64_t offset) { return error_of(to->reflink(*from, range, offset)); }
+  Errno reflink(ByteRange range, std::uint64_t offset) { return errno_of(to->reflink(*from, range, offset)); }
   static Pgoff place(const std::shared_ptr<OpenFile>& file, std::uint64_t page) {
     return must(file->inode().direct_access({{page}, 1}, Access::read)).device_page;
   }
@@ -58,22 +58,22 @@ TEST_F(ReflinkCalls, NameTheirErrors) {
   EXPECT_EQ(reflink({4 * kPage, 0}, 0), Errno::einval);
   EXPECT_EQ(reflink({0, 4 * kPage}, 0), Errno::einval);
   EXPECT_EQ(reflink({0, kPage}, RealtimeFs::kMaxFileSize), Errno::efbig);
-  EXPECT_EQ(error_of(from->reflink(*from, {0, 2 * kPage}, kPage)), Errno::einval);
+  EXPECT_EQ(errno_of(from->reflink(*from, {0, 2 * kPage}, kPage)), Errno::einval);
   must(to->truncate(8 * kPage));
   EXPECT_EQ(reflink({0, 0}, 0), Errno::einval);
   EXPECT_EQ(reflink({0, 0}, 5 * kPage), Errno{});
   EXPECT_EQ(to->inode().size(), 8 * kPage + 100);
   // A file on the other device.
   must(RealtimeFs::set_realtime(world.create("data")->inode(), Realtime::no));
-  EXPECT_EQ(error_of(world.open("data")->reflink(*from, {0, 0}, 0)), Errno::einval);
+  EXPECT_EQ(errno_of(world.open("data")->reflink(*from, {0, 0}, 0)), Errno::einval);
   // Another file system, a handle that must not write, and one without the feature.
   RealtimeWorld other(1_MiB);
   other.make();
-  EXPECT_EQ(error_of(other.create("a")->reflink(*from, {0, 0}, 0)), Errno::exdev);
-  EXPECT_EQ(error_of(other.create("c")->reflink(*other.open("a"), {0, 0}, 0)), Errno::eopnotsupp);
-  EXPECT_EQ(error_of(other.open("a")->fallocate(Fallocate::unshare_range, {0, kPage})), Errno::eopnotsupp);
+  EXPECT_EQ(errno_of(other.create("a")->reflink(*from, {0, 0}, 0)), Errno::exdev);
+  EXPECT_EQ(errno_of(other.create("c")->reflink(*other.open("a"), {0, 0}, 0)), Errno::eopnotsupp);
+  EXPECT_EQ(errno_of(other.open("a")->fallocate(Fallocate::unshare_range, {0, kPage})), Errno::eopnotsupp);
   const OpenFile read_only(world.fs, to->inode().shared_from_this(), OpenMode::read_only);
-  EXPECT_EQ(error_of(const_cast<OpenFile&>(read_only).reflink(*from, {0, 0}, 0)), Errno::ebadf);
+  EXPECT_EQ(errno_of(const_cast<OpenFile&>(read_only).reflink(*from, {0, 0}, 0)), Errno::ebadf);
   world.fs->shutdown(Errno::eio);
   EXPECT_EQ(reflink({0, 0}, 0), Errno::eio);
 }
@@ -114,7 +114,7 @@ TEST_F(ReflinkCalls, CanShareNoMorePagesThanThereAre) {
   Errno error{};
   std::uint64_t clones = 0;
   while (error == Errno{} && clones < 100) {
-    error = error_of(world.create("clone" + std::to_string(clones++))->reflink(*from, {0, 0}, 0));
+    error = errno_of(world.create("clone" + std::to_string(clones++))->reflink(*from, {0, 0}, 0));
   }
   EXPECT_EQ(error, Errno::enospc);
   EXPECT_LT(clones, 10U);
@@ -191,7 +191,7 @@ class SharedImages : public ::testing::Test {
     maker.geometry = must(extent_fs::Geometry::make({1_MiB >> kPageShift, RealtimeWorld::kRealtimeBytes >> kPageShift},
                                                     0, extent_fs::MapOfChunks::one_for_each_volume, reflink));
     maker.put_commit(records);
-    return error_of(test::use_image<RealtimeWorld>(maker.image));
+    return errno_of(test::use_image<RealtimeWorld>(maker.image));
   }
 };
 
@@ -257,7 +257,7 @@ TEST_F(SharedImages, EachFlippedBitIsFoundOrHarmless) {
       const std::uint64_t bit = random.below(400 * 8);
       image[at + bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
       test::fix_checksums(image, geometry);
-      const Errno error = error_of(test::use_image<ReflinkWorld>(std::move(image)));
+      const Errno error = errno_of(test::use_image<ReflinkWorld>(std::move(image)));
       ASSERT_TRUE(error == Errno{} || error == Errno::euclean) << "bit " << bit << " behind " << at;
     }
   }

@@ -1,36 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // mkfs and mount with a direct device and a disk: their errors, devices that do not belong together, damaged and hostile
-// images. The function below takes the place of libc's in this program.
+// images. support/refuse_memfd.hpp takes the place of a function of libc's.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <utility>
 
 #include "daxsim/adapters/linear.hpp"
 #include "daxsim/adapters/realtime.hpp"
 #include "daxsim/adapters/tiered.hpp"
+#include "support/error_of.hpp"
 #include "support/linear_image.hpp"
+#include "support/refuse_memfd.hpp"
 #include "support/tiered_world.hpp"
-
-namespace {
-
-// The next call ends with this errno, unless it is 0.
-int refuse_memfd = 0;
-
-}  // namespace
-
-extern "C" int memfd_create(const char* name, unsigned flags) noexcept {
-  errno = std::exchange(refuse_memfd, 0);
-  return errno != 0 ? -1 : static_cast<int>(::syscall(SYS_memfd_create, name, flags));
-}
 
 namespace daxsim {
 namespace {
 
 using namespace literals;
+using support::errno_of;
+using support::refuse_memfd;
 using test::bytes;
 using test::Image;
 using test::LinearWorld;
@@ -40,10 +26,9 @@ using test::TieredWorld;
 constexpr std::uint64_t kPage = kPageSize;
 constexpr std::uint64_t kRecordOfDisk = extent_fs::kVolumesOffset + sizeof(extent_fs::VolumeRecord);
 
-Errno error_of(const Result<void>& result) { return result.ok() ? Errno{} : result.error(); }
 Errno mount_error(const Image& image) {
   TieredWorld world(image);
-  return error_of(world.try_mount());
+  return errno_of(world.try_mount());
 }
 Image made_image(std::uint64_t bytes) {
   TieredWorld world(bytes);
@@ -128,7 +113,7 @@ TEST(TieredMkfs, IsAllOrNothing) {
 TEST(TieredMount, NamesItsErrors) {
   // No file system, the devices swapped, held, full, broken, no memory for the page cache, dead.
   TieredWorld world(1_MiB);
-  EXPECT_EQ(error_of(world.try_mount()), Errno::einval);
+  EXPECT_EQ(errno_of(world.try_mount()), Errno::einval);
   world.mkfs();
   EXPECT_EQ(TieredFs::mount(world.context, *world.disk, *world.device).error(), Errno::einval);
   EXPECT_EQ(TieredFs::mount(world.context, *world.device, *world.device).error(), Errno::einval);
@@ -137,28 +122,28 @@ TEST(TieredMount, NamesItsErrors) {
   for (Attachment* const held : {world.device.get(), world.disk.get()}) {
     NobodysHolder holder;
     must(held->claim(holder));
-    EXPECT_EQ(error_of(world.try_mount()), Errno::ebusy);
+    EXPECT_EQ(errno_of(world.try_mount()), Errno::ebusy);
     held->release(holder);
   }
   for (const Errno failure : {Errno::enospc, Errno::enomem, Errno::eio}) {
     world.view->failure = failure;
     world.view->fails_from = 1;
-    EXPECT_EQ(error_of(world.try_mount()), failure);
+    EXPECT_EQ(errno_of(world.try_mount()), failure);
   }
   world.view->fails_from = 0;
   world.view->poisoned = 0;
-  EXPECT_EQ(error_of(world.try_mount()), Errno::ehwpoison);
+  EXPECT_EQ(errno_of(world.try_mount()), Errno::ehwpoison);
   world.view->poisoned.reset();
   for (const auto& [host, ours] :
        {std::pair(EMFILE, Errno::emfile), {ENFILE, Errno::enfile}, {ENOMEM, Errno::enomem}}) {
     refuse_memfd = host;
-    EXPECT_EQ(error_of(world.try_mount()), ours);
+    EXPECT_EQ(errno_of(world.try_mount()), ours);
   }
   world.mount();
   EXPECT_EQ(TieredFs::mkfs(*world.device, *world.disk).error(), Errno::ebusy);
   must(world.fs->unmount());
   must(world.disk->advance(LifeState::dax_dead));
-  EXPECT_EQ(error_of(world.try_mount()), Errno::enxio);
+  EXPECT_EQ(errno_of(world.try_mount()), Errno::enxio);
 }
 
 TEST(TieredMount, WantsTheDeviceThatBelongsToIt) {
@@ -245,7 +230,7 @@ TEST(TieredHostile, AddressesThatAreNone) {
     maker.image = world.image();
     maker.geometry = must(extent_fs::Geometry::make({kDirect, kAll - kDirect}, 0));
     maker.put_commit(records);
-    return error_of(test::use_image<TieredWorld>(maker.image));
+    return errno_of(test::use_image<TieredWorld>(maker.image));
   };
   using enum extent_fs::RecordType;
   const extent_fs::Record made{.type = create, .ino = 1, .name = "a"};
@@ -297,7 +282,7 @@ TEST(TieredHostile, EachFlippedBitIsFoundOrHarmless) {
       if (random.one_in(2)) {
         test::fix_checksums(image, geometry);
       }
-      const Errno error = error_of(test::use_image<TieredWorld>(std::move(image)));
+      const Errno error = errno_of(test::use_image<TieredWorld>(std::move(image)));
       ASSERT_TRUE(error == Errno{} || error == Errno::einval || error == Errno::euclean || error == Errno::eopnotsupp ||
                   error == Errno::enodev)
           << "bit " << bit << " behind " << at << ": " << errno_name(error);

@@ -1,35 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Mounting XipFs: its errors, damaged and hostile images. The function below takes the place of libc's in this program.
+// Mounting XipFs: its errors, damaged and hostile images. support/refuse_memfd.hpp takes the place of a function of libc's.
 #include <gtest/gtest.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <utility>
 
 #include "daxsim/adapters/linear.hpp"
 #include "daxsim/adapters/tiered.hpp"
 #include "daxsim/adapters/xip.hpp"
+#include "support/refuse_memfd.hpp"
 #include "support/tiered_world.hpp"
 #include "support/xip_world.hpp"
-
-namespace {
-
-// The next call ends with this errno, unless it is 0.
-int refuse_memfd = 0;
-
-}  // namespace
-
-extern "C" int memfd_create(const char* name, unsigned flags) noexcept {
-  errno = std::exchange(refuse_memfd, 0);
-  return errno != 0 ? -1 : static_cast<int>(::syscall(SYS_memfd_create, name, flags));
-}
 
 namespace daxsim {
 namespace {
 
 using namespace literals;
+using support::refuse_memfd;
 using test::Bytes;
 using test::easy;
 using test::edit;
