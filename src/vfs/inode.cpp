@@ -23,6 +23,8 @@ Result<Inode::ReadFolio> Inode::read_folio(Pgoff page, std::span<std::byte> to) 
   return ReadFolio::from_device;
 }
 
+std::uint64_t Inode::blocks() const noexcept { return (size() + kStatBlock - 1) / kStatBlock; }
+
 // Not in the header: g++ -O2 then warns of the Result's bytes that nobody reads.
 Result<void> Inode::written_back(PageRange /*pages*/) noexcept { return {}; }
 Result<XflagDax> Inode::xflag_dax() { return Errno::eopnotsupp; }

@@ -20,7 +20,8 @@ Statx OpenFile::statx() const noexcept {
   return {.attributes = inode_->is_dax() ? kStatxAttrDax : 0,
           .attributes_mask = kStatxAttrDax,
           .ino = inode_->number(),
-          .size = inode_->size()};
+          .size = inode_->size(),
+          .blocks = inode_->blocks()};
 }
 
 Result<void> OpenFile::may_modify() const noexcept {

@@ -65,6 +65,9 @@ constexpr std::uint64_t last_byte(ByteRange bytes) noexcept {
 
 enum class Datasync : std::uint8_t { no, yes };
 
+// What stat(2) counts blocks in, bytes; no file system's own.
+inline constexpr std::uint64_t kStatBlock = 512;
+
 // FS_XFLAG_DAX, on the device: what a file is to be; new files get their directory's. What it is, S_DAX, is
 // Inode::is_dax().
 enum class XflagDax : std::uint8_t { clear, set };
@@ -156,6 +159,10 @@ class Inode : public std::enable_shared_from_this<Inode> {
   virtual Result<XflagDax> xflag_dax();
   // Errors: those of xflag_dax.
   virtual Result<void> set_xflag_dax(XflagDax flag);
+
+  // st_blocks: what the file has allocated, in units of 512 bytes; as much as its size, where it is not overridden.
+  // Context: no lock of rank allocation or above held.
+  [[nodiscard]] virtual std::uint64_t blocks() const noexcept;
 
   // MAP_SYNC means something: the file is direct and every device of the file is synchronous (F4.4). Context: any.
   [[nodiscard]] virtual bool is_synchronous() const noexcept { return true; }

@@ -14,13 +14,14 @@
 
 DAXSIM_BEGIN
 
-// statx(2), as far as it tells of DAX. The value is Linux'.
+// statx(2), as far as it tells of DAX and space. The value is Linux'.
 inline constexpr std::uint64_t kStatxAttrDax = 0x00200000;
 struct Statx {
   std::uint64_t attributes = 0;
   std::uint64_t attributes_mask = 0;  // those that this kernel knows
   std::uint64_t ino = 0;
-  std::uint64_t size = 0;  // bytes
+  std::uint64_t size = 0;    // bytes
+  std::uint64_t blocks = 0;  // of kStatBlock bytes, allocated: also unwritten, also behind the end of the file
 };
 
 enum class OpenMode : std::uint8_t { read_only, read_write };
@@ -37,7 +38,8 @@ class OpenFile {
   [[nodiscard]] const std::shared_ptr<SuperBlock>& super_block() const noexcept { return super_block_; }
   [[nodiscard]] OpenMode mode() const noexcept { return mode_; }
 
-  // STATX_ATTR_DAX says whether the file is direct now (Inode::is_dax), not what its flag says. Context: any.
+  // STATX_ATTR_DAX says whether the file is direct now (Inode::is_dax), not what its flag says. Context: no lock of rank
+  // allocation or above held.
   [[nodiscard]] Statx statx() const noexcept;
 
   // System calls: not in the fault path, may wait.

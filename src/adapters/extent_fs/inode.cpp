@@ -151,6 +151,11 @@ Attachment* ExtentInode::bdev() const noexcept {
   return file_system_.volumes()[chunks[chunks.find(first)].stripes[0].volume];
 }
 
+std::uint64_t ExtentInode::blocks() const noexcept {
+  const MutexLock guard(file_system_.allocation_lock());
+  return file_.extents.mapped_pages() * (kPageSize / kStatBlock);
+}
+
 bool ExtentInode::is_synchronous() const noexcept {
   if (!is_dax()) {
     return false;

@@ -48,6 +48,7 @@ class ExtentInode final : public Inode {
   Result<void> written_back(PageRange pages) noexcept override;
   // Where the addresses begin that the file may have; a file on several devices has no better answer.
   [[nodiscard]] Attachment* bdev() const noexcept override;
+  [[nodiscard]] std::uint64_t blocks() const noexcept override;
   [[nodiscard]] bool is_synchronous() const noexcept override;
   [[nodiscard]] bool is_dax() const noexcept override { return dax_ == Dax::yes; }
   Result<XflagDax> xflag_dax() override;

@@ -55,6 +55,7 @@ TEST(OpenFile, NotEveryFileSystemHasAFlag) {
   EXPECT_EQ(file.statx().attributes, kStatxAttrDax);
   EXPECT_EQ(file.statx().size, world.file->size());
   EXPECT_EQ(file.statx().ino, world.file->number());
+  EXPECT_EQ(file.statx().blocks, world.file->size() / kStatBlock);  // nor is there one who counts
   EXPECT_ERRNO(world.file->xflag_dax(), Errno::eopnotsupp);
   EXPECT_ERRNO(world.file->set_xflag_dax(XflagDax::set), Errno::eopnotsupp);
   EXPECT_ERRNO(world.super_block->xflag_dax(), Errno::eopnotsupp);
