@@ -65,9 +65,6 @@ constexpr std::uint64_t last_byte(ByteRange bytes) noexcept {
 
 enum class Datasync : std::uint8_t { no, yes };
 
-// What stat(2) counts blocks in, bytes; no file system's own.
-inline constexpr std::uint64_t kStatBlock = 512;
-
 // FS_XFLAG_DAX, on the device: what a file is to be; new files get their directory's. What it is, S_DAX, is
 // Inode::is_dax().
 enum class XflagDax : std::uint8_t { clear, set };
@@ -111,6 +108,11 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // Errno::ehwpoison (known media error), Errno::eio (the device), Errno::erofs. Context: fault path, not inside a
   // device's gate (enter it to use the answer's memory); invalidate_lock, i_rwsem or the lock of a cached page held.
   virtual Result<FileExtent> direct_access(PageRange pages, Access access) noexcept = 0;
+
+  // What the file system's own records say of `pages`, or the first of them (iomap_begin, IOMAP_REPORT): where they are,
+  // with no device asked, so that `memory` is empty. Nothing is allocated.
+  // Errors: Errno::eopnotsupp (this file system does not tell). Context: i_rwsem held.
+  virtual Result<FileExtent> report_blocks(PageRange pages) noexcept;
 
   // Where `pages` are, or the first of them: they begin `behind` pages after the one that `cookie` was given for, in the
   // same entry. Errors: Errno::estale (they are not there any more, or the cookie is none of this file system's).
@@ -160,7 +162,7 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // Errors: those of xflag_dax.
   virtual Result<void> set_xflag_dax(XflagDax flag);
 
-  // st_blocks: what the file has allocated, in units of 512 bytes; as much as its size, where it is not overridden.
+  // st_blocks: what the file has allocated, in sectors of kSectorSize; as much as its size, where it is not overridden.
   // Context: no lock of rank allocation or above held.
   [[nodiscard]] virtual std::uint64_t blocks() const noexcept;
 

@@ -40,6 +40,7 @@ class ExtentInode final : public Inode {
   ~ExtentInode() override;
 
   Result<FileExtent> direct_access(PageRange pages, Access access) noexcept override;
+  Result<FileExtent> report_blocks(PageRange pages) noexcept override;
   Result<FileExtent> begin_copy(PageRange pages) noexcept override;
   Result<void> end_copy(const FileExtent& copy, Copied copied) noexcept override;
   Result<FileExtent> find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept override;
