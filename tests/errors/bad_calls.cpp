@@ -180,6 +180,8 @@ void misuse_files(World& world, Observer& saw) {
   ask_too_much(saw, "File", world.file);
   ask_too_much(saw, "OpenFile", *world.file.open_file());
   ask_too_much(saw, "Inode", inode);
+  saw("OpenFile::fiemap", world.file.open_file()->fiemap({0, 0}));
+  saw("OpenFile::seek", world.file.open_file()->seek(kFileSize, Seek::hole));
   saw("File::pwrite", world.file.pwrite(kTooLarge, buffer()));
   saw("OpenFile::pwrite", world.file.open_file()->pwrite(kTooLarge, buffer()));
   saw("Inode::write", inode.write(kTooLarge, buffer()));

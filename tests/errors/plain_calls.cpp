@@ -94,6 +94,8 @@ void add_file_calls(std::vector<PlainCall>& calls) {
                    on_open_file("OpenFile::truncate", truncate),
                    on_open_file("OpenFile::fallocate", punch),
                    on_open_file("OpenFile::fallocate", allocate),
+                   on_open_file("OpenFile::fiemap", [](OpenFile& file) { return file.fiemap(kAllBytes); }),
+                   on_open_file("OpenFile::seek", [](OpenFile& file) { return file.seek(0, Seek::data); }),
                    on_open_file("OpenFile::fsync", fsync),
                    on_open_file("OpenFile::fdatasync", fdatasync),
                    on_open_file("OpenFile::fsync_range", fsync_range),
@@ -108,6 +110,11 @@ void add_file_calls(std::vector<PlainCall>& calls) {
                             [](Inode& inode) {
                               const SharedLock still(inode.i_rwsem());
                               return inode.direct_access({page_of(kUnwritten), 1}, Access::write);
+                            }),
+                   on_inode("Inode::report_blocks",
+                            [](Inode& inode) {
+                              const SharedLock still(inode.i_rwsem());
+                              return inode.report_blocks({{0}, 1});
                             }),
                    on_inode("Inode::xflag_dax", [](Inode& inode) { return inode.xflag_dax(); }),
                    on_inode("Inode::set_xflag_dax", [](Inode& inode) { return inode.set_xflag_dax(XflagDax::set); }),

@@ -113,6 +113,15 @@ void add_file_actions(Actions& actions, World& world, Observer& saw, Choice& cho
             saw("OpenFile::fsync_range",
                 open_file().fsync_range(choice.range(), choice.of({Datasync::no, Datasync::yes})));
           },
+          [=, &saw, &choice] { saw("OpenFile::fiemap", open_file().fiemap(choice.range())); },
+          [=, &saw, &choice] {
+            saw("OpenFile::seek", open_file().seek(choice.offset(), choice.of({Seek::data, Seek::hole})));
+          },
+          [=, &saw, &choice] {
+            Inode& at = inode();
+            const SharedLock still(at.i_rwsem());
+            saw("Inode::report_blocks", at.report_blocks(choice.pages()));
+          },
           [=, &saw, &choice] { saw("Inode::read", inode().read(choice.offset(), choice.buffer())); },
           [=, &saw, &choice] { saw("Inode::write", inode().write(choice.offset(), choice.buffer())); },
           [=, &saw, &choice] { saw("Inode::truncate", inode().truncate(choice.offset())); },
