@@ -87,6 +87,41 @@ TEST_F(PinnedPages, OfAHugePage) {
   Process::unpin(pin);
 }
 
+// Names of the events of `call`, as the recordings have them.
+template <class Call>
+std::string events_of(LinearWorld& world, Call call) {
+  const std::uint64_t first = world.events.next_id();
+  call();
+  std::string names;
+  for (const Event& event : world.events.since(first)) {
+    names += (names.empty() ? "" : " > ") + std::string(event_name(event.type));
+  }
+  return names;
+}
+
+TEST_F(PinnedPages, ComeAsTheKernelsOwnFaultsDo) {
+  // k1, k2, k5, k7, a14, a15: no page_fault_user, one PMD try where there is no page table, and then as any fault.
+  const std::string read =
+      "dax_pte_fault > dax_direct_access > dax_insert_entry > vmf_insert_mixed > dax_pte_fault_done";
+  const std::string write =
+      "dax_pte_fault > dax_direct_access > dax_insert_entry > vmf_insert_mixed_mkwrite > dax_pte_fault_done";
+  const auto pin = [this](std::uint64_t page, Access access) {
+    Process::unpin(must(process.pin(mapped + page * kPage, access)));
+  };
+  EXPECT_EQ(events_of(world, [&] { pin(0, Access::read); }), "dax_pmd_fault > dax_pmd_fault_done > " + read);
+  EXPECT_EQ(events_of(world, [&] { pin(1, Access::write); }), write);
+  must(file->fsync());
+  EXPECT_EQ(events_of(world, [&] { pin(1, Access::write); }), write);
+  EXPECT_EQ(events_of(world, [&] { must(process.mlock(mapped, 4 * kPage)); }), read + " > " + read);
+  must(file->truncate(16 * kPage));
+  const std::uint64_t holes = must(process.mmap(file, {.offset = 8 * kPage}));
+  EXPECT_TRUE(process.load<char>(holes).ok());
+  const std::string hole = "dax_pte_fault > dax_insert_entry > vmf_insert_mixed > dax_load_hole > dax_pte_fault_done";
+  EXPECT_EQ(events_of(world, [&] { must(process.populate(holes + kPage, 2 * kPage, Access::read)); }),
+            hole + " > " + hole);
+  EXPECT_EQ(events_of(world, [&] { must(process.populate(holes + 3 * kPage, kPage, Access::write)); }), write);
+}
+
 TEST_F(PinnedPages, OfADeadDeviceAreNone) {
   // The page is still mapped, as after an unbind in Linux 6.1; a new fault ends in SIGBUS.
   EXPECT_EQ(load(0), 'x');
@@ -97,15 +132,13 @@ TEST_F(PinnedPages, OfADeadDeviceAreNone) {
 }
 
 TEST_F(PinnedPages, NeverLeaveTheFileWhilePinned) {
-  // One thread pins and looks where the page is; another punches it and fills it again, with others in between so that
-  // it gets another place.
+  // One thread pins and looks where the page is; another punches it and stores to it again, each time to a new block.
   constexpr int kRounds = 2000;
   std::atomic<bool> done{false};
   std::thread punching([&] {
     for (int round = 0; round < kRounds; ++round) {
       punch(3);
-      must(file->pwrite((8 + round % 64) * kPage, bytes("z")));
-      must(file->pwrite(3 * kPage, bytes("x")));
+      EXPECT_TRUE(process.store(mapped + 3 * kPage, 'y').ok());
     }
     done = true;
   });
