@@ -170,12 +170,25 @@ void add_file_system_calls(std::vector<PlainCall>& calls) {
       });
 }
 
+Result<void> pin_for_a_moment(Process& process, std::uint64_t address) {
+  const Result<Pin> pin = process.pin(address, Access::write);
+  if (pin.ok()) {
+    Process::unpin(*pin);
+  }
+  return outcome(pin);
+}
+
 void add_memory_calls(std::vector<PlainCall>& calls) {
   calls.insert(
       calls.end(),
       {
           on_world("Process::mmap", [](World& world) { return world.process.mmap(world.file.open_file(), {}); }),
           on_world("Process::msync", [](World& world) { return world.process.msync(world.address, kFileSize); }),
+          on_world("Process::populate",
+                   [](World& world) { return world.process.populate(world.address, 192_KiB, Access::write); }),
+          on_world("Process::mlock", [](World& world) { return world.process.mlock(world.private_address, 64_KiB); }),
+          on_world("Process::pin", [](World& world) { return pin_for_a_moment(world.process, world.address); }),
+          on_world("Process::pin", [](World& world) { return pin_for_a_moment(world.process, world.private_address); }),
           on_world("Process::munmap", [](World& world) { return world.process.munmap(world.address + 4_KiB, 4_KiB); }),
           on_world("Process::mprotect",
                    [](World& world) { return world.process.mprotect(world.address + 4_KiB, 4_KiB, Prot::read); }),
