@@ -5,6 +5,7 @@
 #include "cli/matrix.hpp"
 #include "cli/nor_demo.hpp"
 #include "cli/report.hpp"
+#include "cli/run.hpp"
 #include "cli/xip.hpp"
 #include "daxsim/base/config.hpp"
 
@@ -90,10 +91,45 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   xip_report_command->add_flag("--json", xip_report.json, "print the same as one JSON document");
 
+  daxsim::cli::RunOptions run;
+  CLI::App* const run_command =
+      app.add_subcommand("run",
+                         "Run scenario files: commands in the words of xfs_io, with what must come back. Each is run "
+                         "on every machine that "
+                         "it declares (eras, designs, adapters, MMUs), or on the one named here.");
+  run_command->add_option("FILE", run.files, "scenario files (*.scn)")->required();
+  run_command->add_option("--era", run.era, "as this release of Linux (\"6.12\")");
+  run_command->add_option("--design", run.design, "with this index design (\"pfn\")");
+  run_command->add_option("--adapter", run.adapter, "on this file system (\"ext4\")");
+  run_command->add_option("--mmu", run.mmu, "soft: simulated processes; live, segv: real loads and stores");
+  run_command->add_option("-p,--parameter", run.parameters, "NAME=VALUE, of a parameter that the files have")
+      ->expected(1)
+      ->take_all();
+  run_command->add_option("--trace", run.trace,
+                          "write what happened to this file: *.json for https://ui.perfetto.dev, else text");
+  run_command->add_flag("--json", run.json, "print one JSON document");
+  run_command->add_flag("-v,--verbose", run.verbose, "also every step and its result");
+  run_command->footer(
+      "Exit status: 0 all passed, 1 one failed, 2 bad usage or no scenario, 77 this machine can do none of them.\n"
+      "The language: docs/scenario-language.md; its names: `daxsim list verbs` and the like.");
+
+  daxsim::cli::ListOptions list;
+  CLI::App* const list_command = app.add_subcommand("list", "What scenarios and options can name.");
+  list_command->add_option("WHAT", list.what, "eras, designs, adapters, devices, mmus, verbs, findings, events")
+      ->required()
+      ->check(CLI::IsMember(daxsim::cli::listed_kinds()));
+  list_command->add_flag("--json", list.json, "print one JSON document");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (run_command->parsed()) {
+    return daxsim::cli::run(run);
+  }
+  if (list_command->parsed()) {
+    return daxsim::cli::list(list);
   }
   if (nor_demo_command->parsed()) {
     return daxsim::cli::nor_demo(nor_demo);

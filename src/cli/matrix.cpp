@@ -14,10 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "cli/nearest.hpp"
 #include "daxsim/dax/era.hpp"
 #include "daxsim/detect/findings.hpp"
 #include "daxsim/lab/matrix.hpp"
+#include "lab/nearest.hpp"
 
 namespace daxsim::cli {
 namespace {
@@ -222,7 +222,7 @@ std::vector<const T*> chosen(const std::vector<const T*>& all, const std::string
   }
   if (found.empty()) {
     fmt::print(stderr, "daxsim matrix: no {} \"{}\"; did you mean \"{}\"? There are: {}\n", kind, wanted,
-               nearest(wanted, names), fmt::join(names, ", "));
+               lab::nearest(wanted, names), fmt::join(names, ", "));
   }
   return found;
 }

@@ -12,11 +12,13 @@
 set(DAXSIM_ROOMS "")
 set(DAXSIM_LIBRARY_ROOMS "")
 
-# daxsim_room(<name> [SOURCES <folder>] [OUTSIDE_LIBRARY] [MAY_INCLUDE <room>...|EVERYTHING] [NEEDS <target>...])
-# Sets DAXSIM_ROOM_{MAY_INCLUDE,SOURCES,OUTSIDE_LIBRARY,NEEDS}_<name>, the name with '/' turned into '_'. NEEDS: libraries
-# of others, besides those that every room has.
+# daxsim_room(<name> [SOURCES <folder>] [OUTSIDE_LIBRARY] [MAY_INCLUDE <room>...|EVERYTHING] [NEEDS <target>...]
+#             [BUILT_WITH <target>...])
+# Sets DAXSIM_ROOM_{MAY_INCLUDE,SOURCES,OUTSIDE_LIBRARY,NEEDS,BUILT_WITH}_<name>, the name with '/' turned into '_'.
+# NEEDS: libraries of others, besides those that every room has. BUILT_WITH: those that are headers only, so that who
+# links daxsim does not need them.
 function(daxsim_room name)
-  cmake_parse_arguments(PARSE_ARGV 1 ROOM "OUTSIDE_LIBRARY;EVERYTHING" "SOURCES" "MAY_INCLUDE;NEEDS")
+  cmake_parse_arguments(PARSE_ARGV 1 ROOM "OUTSIDE_LIBRARY;EVERYTHING" "SOURCES" "MAY_INCLUDE;NEEDS;BUILT_WITH")
   if(ROOM_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "Rooms.cmake: room ${name}: unexpected ${ROOM_UNPARSED_ARGUMENTS}")
   endif()
@@ -34,6 +36,7 @@ function(daxsim_room name)
   string(REPLACE "/" "_" id "${name}")
   set(DAXSIM_ROOM_MAY_INCLUDE_${id} "${ROOM_MAY_INCLUDE}" PARENT_SCOPE)
   set(DAXSIM_ROOM_NEEDS_${id} "${ROOM_NEEDS}" PARENT_SCOPE)
+  set(DAXSIM_ROOM_BUILT_WITH_${id} "${ROOM_BUILT_WITH}" PARENT_SCOPE)
   set(DAXSIM_ROOM_SOURCES_${id} "${ROOM_SOURCES}" PARENT_SCOPE)
   set(DAXSIM_ROOM_OUTSIDE_LIBRARY_${id} "${ROOM_OUTSIDE_LIBRARY}" PARENT_SCOPE)
   set(DAXSIM_ROOMS ${DAXSIM_ROOMS} ${name} PARENT_SCOPE)
@@ -58,6 +61,6 @@ daxsim_room(adapters/xip    MAY_INCLUDE base device vfs dax pagecache NEEDS zstd
 daxsim_room(detect          MAY_INCLUDE base index device vfs)
 daxsim_room(sim_devices     MAY_INCLUDE base device SOURCES sim_devices)
 daxsim_room(machine         MAY_INCLUDE base index device vfs dax mm detect)
-daxsim_room(lab             EVERYTHING)
+daxsim_room(lab             EVERYTHING BUILT_WITH taocpp::pegtl nlohmann_json::nlohmann_json)
 daxsim_room(test_support    EVERYTHING OUTSIDE_LIBRARY)
 daxsim_room(cli             EVERYTHING OUTSIDE_LIBRARY)

@@ -14,6 +14,8 @@ find_package(Threads REQUIRED)
 find_package(Boost 1.74 REQUIRED)
 find_package(fmt REQUIRED)
 find_package(zstd REQUIRED)
+find_package(pegtl 3.2 REQUIRED)
+find_package(nlohmann_json REQUIRED)
 # Only those who have GoogleTest get the helpers for it.
 find_package(GTest QUIET)
 
@@ -71,7 +73,6 @@ foreach(room IN LISTS DAXSIM_ROOMS)
   if(room STREQUAL "cli")
     if(sources AND PROJECT_IS_TOP_LEVEL)
       find_package(CLI11 REQUIRED)
-      find_package(nlohmann_json REQUIRED)
       set(expected "${PROJECT_SOURCE_DIR}/docs/expected-matrix.json")
       set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${expected}")
       file(READ "${expected}" DAXSIM_EXPECTED_MATRIX)
@@ -102,7 +103,8 @@ foreach(room IN LISTS DAXSIM_ROOMS)
     # variable from doing so.
     target_compile_options(daxsim_${id}_objects PRIVATE ${DAXSIM_PRODUCT_WARNINGS} -ftls-model=initial-exec)
     target_include_directories(daxsim_${id}_objects PRIVATE "${PROJECT_SOURCE_DIR}/src")
-    target_link_libraries(daxsim_${id}_objects PRIVATE fmt::fmt Boost::headers ${DAXSIM_ROOM_NEEDS_${id}})
+    target_link_libraries(daxsim_${id}_objects PRIVATE
+      fmt::fmt Boost::headers ${DAXSIM_ROOM_NEEDS_${id}} ${DAXSIM_ROOM_BUILT_WITH_${id}})
     set_target_properties(daxsim_${id}_objects PROPERTIES
       POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
     set(scope PUBLIC)

@@ -77,7 +77,7 @@ LiveBackend probe_live_backend() noexcept {
 
 Result<Mapping> Mapping::map(System& system, std::shared_ptr<OpenFile> file, const MapOptions& options,
                              LiveBackend backend) {
-  if ((options.offset & (kPageSize - 1)) != 0) {
+  if ((options.offset & (kPageSize - 1)) != 0 || options.address != 0) {
     return Errno::einval;
   }
   DAXSIM_TRY_VOID(file->super_block()->check_alive());

@@ -7,12 +7,15 @@
 
 #include "base/atomic_copy.hpp"
 #include "daxsim/vfs/super_block.hpp"
+#include "mm/call_range.hpp"
 #include "mm/page_table.hpp"
 #include "mm/process_area.hpp"
 
 DAXSIM_BEGIN
 
 using soft_mmu::Area;
+using soft_mmu::CallRange;
+using soft_mmu::page_range;
 using soft_mmu::PageTable;
 
 namespace {
@@ -20,21 +23,8 @@ namespace {
 // What read() and write() keep on the stack between the caller's memory and the gate.
 constexpr std::size_t kBounceBytes = 1024;
 
-// The pages that a system call is about. Errors: Errno::einval (misaligned), `overflow`.
-struct Range {
-  std::uint64_t from;
-  std::uint64_t to;
-};
-Result<Range> page_range(std::uint64_t address, std::uint64_t length, Errno overflow) noexcept {
-  if (address % kPageSize != 0) {
-    return Errno::einval;
-  }
-  const std::uint64_t to = round_up(address + length, kPageSize);
-  if (to < address || address + length < address) {
-    return overflow;
-  }
-  return Range{address, to};
-}
+// Where the next area may be: at least one page stays free after each, so that running over its end is seen.
+constexpr std::uint64_t address_behind(std::uint64_t end) noexcept { return round_up(end + kPageSize, kPmdSize); }
 
 }  // namespace
 
@@ -247,9 +237,27 @@ void Process::destroy(Area* area) noexcept {
   }
 }
 
+Result<std::uint64_t> Process::find_room(std::uint64_t bytes, const MapOptions& options) noexcept {
+  const bool is_asked = options.address != 0;
+  while (true) {
+    const std::uint64_t start = is_asked ? options.address : next_address_ + options.offset % kPmdSize;
+    if (start > kEndOfAddresses || bytes > kEndOfAddresses - start) {
+      return Errno::enomem;
+    }
+    const auto next = first_ending_after(start);
+    if (next == areas_.end() || (*next)->start() >= start + bytes) {
+      return start;
+    }
+    if (is_asked) {
+      return Errno::eexist;
+    }
+    next_address_ = address_behind((*next)->end());
+  }
+}
+
 Result<std::uint64_t> Process::mmap(std::shared_ptr<OpenFile> file, const MapOptions& options) {
   Inode& inode = file->inode();
-  if (options.offset % kPageSize != 0) {
+  if (options.offset % kPageSize != 0 || options.address % kPageSize != 0) {
     return Errno::einval;
   }
   DAXSIM_TRY_VOID(file->super_block()->check_alive());
@@ -272,10 +280,10 @@ Result<std::uint64_t> Process::mmap(std::shared_ptr<OpenFile> file, const MapOpt
   }
 
   const ExclusiveLock guard(mm_);
-  const std::uint64_t start = next_address_ + options.offset % kPmdSize;
-  if (start > kEndOfAddresses || pages > (kEndOfAddresses - start) >> kPageShift) {
+  if (pages > kEndOfAddresses >> kPageShift) {
     return Errno::enomem;
   }
+  DAXSIM_TRY(const std::uint64_t start, find_room(pages << kPageShift, options));
   const std::uint64_t end = start + (pages << kPageShift);
   areas_.reserve(areas_.size() + 1);
   PageTable* const table = PageTable::create(system_.arena, tlb_, start, end);
@@ -291,14 +299,15 @@ Result<std::uint64_t> Process::mmap(std::shared_ptr<OpenFile> file, const MapOpt
   }
   ++table->users;
   area->mapping().insert(*area);
-  areas_.push_back(area);
-  // At least one page stays free after each area, so that running over its end is seen.
-  next_address_ = round_up(end + kPageSize, kPmdSize);
+  areas_.insert(first_ending_after(start), area);
+  if (options.address == 0) {
+    next_address_ = address_behind(end);
+  }
   return start;
 }
 
 Result<void> Process::munmap(std::uint64_t address, std::uint64_t length) {
-  DAXSIM_TRY(const Range range, page_range(address, length, Errno::einval));
+  DAXSIM_TRY(const CallRange range, page_range(address, length, Errno::einval));
   if (length == 0) {
     return Errno::einval;
   }
@@ -405,7 +414,7 @@ Result<void> Process::protect_in(Area& area, std::uint64_t from, std::uint64_t t
 }
 
 Result<void> Process::mprotect(std::uint64_t address, std::uint64_t length, Prot prot) {
-  DAXSIM_TRY(const Range range, page_range(address, length, Errno::enomem));
+  DAXSIM_TRY(const CallRange range, page_range(address, length, Errno::enomem));
   const bool write = prot == Prot::read_write;
   const ExclusiveLock guard(mm_);
   for (std::uint64_t at = range.from; at < range.to;) {
@@ -428,8 +437,12 @@ Result<void> Process::mprotect(std::uint64_t address, std::uint64_t length, Prot
   return {};
 }
 
-Result<void> Process::msync(std::uint64_t address, std::uint64_t length) {
-  DAXSIM_TRY(const Range range, page_range(address, length, Errno::enomem));
+Result<void> Process::msync(std::uint64_t address, std::uint64_t length, std::uint32_t flags) {
+  using namespace msync_flag;
+  if ((flags & ~(kAsync | kInvalidate | kSync)) != 0 || (flags & (kAsync | kSync)) == (kAsync | kSync)) {
+    return Errno::einval;
+  }
+  DAXSIM_TRY(const CallRange range, page_range(address, length, Errno::enomem));
   bool complete = true;
   for (std::uint64_t at = range.from; at < range.to;) {
     std::shared_ptr<OpenFile> file;
@@ -445,7 +458,7 @@ Result<void> Process::msync(std::uint64_t address, std::uint64_t length) {
       const std::uint64_t from = std::max(area.start(), at);
       at = std::min(area.end(), range.to);
       bytes = {byte_of(area.pgoff_of(from)), at - from};
-      if (area.flags().shared) {
+      if (area.flags().shared && (flags & kSync) != 0) {
         file = area.file();
       }
     }
@@ -460,7 +473,7 @@ Result<void> Process::msync(std::uint64_t address, std::uint64_t length) {
 }
 
 Result<void> Process::dont_need(std::uint64_t address, std::uint64_t length) {
-  DAXSIM_TRY(const Range range, page_range(address, length, Errno::einval));
+  DAXSIM_TRY(const CallRange range, page_range(address, length, Errno::einval));
   bool complete = true;
   const SharedLock guard(mm_);
   for (std::uint64_t at = range.from; at < range.to;) {
@@ -478,6 +491,22 @@ Result<void> Process::dont_need(std::uint64_t address, std::uint64_t length) {
     return Errno::enomem;
   }
   return {};
+}
+
+Result<std::vector<Process::Piece>> Process::pieces_of(std::uint64_t from, std::uint64_t to) {
+  std::vector<Piece> pieces;
+  const SharedLock guard(mm_);
+  for (std::uint64_t at = from; at < to;) {
+    const auto found = first_ending_after(at);
+    if (found == areas_.end() || (*found)->start() > at) {
+      return Errno::enomem;
+    }
+    const VmFlags flags = (*found)->flags();
+    const std::uint64_t end = std::min((*found)->end(), to);
+    pieces.push_back({at, end, flags.write && !flags.shared ? Access::write : Access::read});
+    at = end;
+  }
+  return pieces;
 }
 
 FaultCounts Process::fault_counts(std::uint64_t address) noexcept {

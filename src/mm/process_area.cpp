@@ -128,13 +128,32 @@ void Area::unmap(PageRange what, EvenCows even_cows) noexcept {
   table_.zap(address_of(here.first), address_of(here.first) + (here.pages << kPageShift), even_cows);
 }
 
-PteState Area::pte(Pgoff page) noexcept {
-  PteState state;
-  if (!pages().contains(page)) {
-    return state;
-  }
-  const std::uint64_t address = address_of(page);
+Result<std::optional<Pin>> Area::pin(std::uint64_t address, Access access) noexcept {
   const MutexLock guard(table_.lock());
+  if (!table_.find(address).word.permits(access)) {
+    return std::optional<Pin>();
+  }
+  const PteState state = state_locked(address);
+  if (state.kind != PteState::Kind::memory) {
+    return std::optional(Pin{});
+  }
+  const MemoryMap::Place place = owner_.system.memory.find(state.pfn);
+  if (place.attachment != nullptr && !place.attachment->pin(place.page).ok()) {
+    return Errno::efault;
+  }
+  return std::optional(Pin{.device = place.attachment, .page = place.page});
+}
+
+PteState Area::pte(Pgoff page) noexcept {
+  if (!pages().contains(page)) {
+    return {};
+  }
+  const MutexLock guard(table_.lock());
+  return state_locked(address_of(page));
+}
+
+PteState Area::state_locked(std::uint64_t address) noexcept {
+  PteState state;
   const Translation found = table_.find(address);
   if (!found.word.is_present()) {
     return state;

@@ -7,9 +7,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "daxsim/base/config.hpp"
+#include "daxsim/base/result.hpp"
+#include "daxsim/device/attachment.hpp"
 #include "daxsim/vfs/fault.hpp"
 #include "daxsim/vfs/open_file.hpp"
 #include "daxsim/vfs/system.hpp"
@@ -46,12 +49,17 @@ class Area final : public Vma {
   // wp_page_copy: the store's own copy of a page that is mapped read-only. done_cow, nopage (the page has gone, or a
   // copy is there), oom. Context: mm lock shared.
   FaultOutcome copy_on_write(std::uint64_t address) noexcept;
+  // The memory behind the page, pinned, while its entry permits the access; nothing when it does not. Whoever unmaps the
+  // page has either been waited for, or finds the pin. Errors: Errno::efault (the device is dead). Context: mm lock shared;
+  // not the fault path.
+  Result<std::optional<Pin>> pin(std::uint64_t address, Access access) noexcept;
   void count_sigbus() noexcept;
   void add_counts(const FaultCounts& counts) noexcept;
 
  private:
   template <class Fill>
   FaultOutcome put_copy(std::uint64_t address, Fill fill) noexcept;
+  [[nodiscard]] PteState state_locked(std::uint64_t address) noexcept DAXSIM_REQUIRES(table_.lock());
   void emit_insert(const Installation& what, std::uint64_t address, Writable writable) noexcept;
 
   const Owner owner_;

@@ -70,7 +70,7 @@ AccessResult<void> Process::fault(std::uint64_t address, Access access) noexcept
     }
     remember(area->table());
     unsigned order = 0;
-    const FaultOutcome outcome = handle_mm_fault(*area, address, access, found, order);
+    const FaultOutcome outcome = handle_mm_fault(*area, address, access, fault_flag::kUserFault, found, order);
     if (!outcome.resolved()) {
       if (!outcome.has(FaultOutcome::oom)) {
         area->count_sigbus();
@@ -84,16 +84,17 @@ AccessResult<void> Process::fault(std::uint64_t address, Access access) noexcept
 }
 
 // What is tried in which order, and with which flags: process.hpp. `order` is the size of the last try.
-FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access access, const Translation& found,
-                                      unsigned& order) noexcept {
+FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access access, std::uint32_t flags,
+                                      const Translation& found, unsigned& order) noexcept {
+  const bool by_user = flags == fault_flag::kUserFault;
   const std::uint32_t write = access == Access::write ? fault_flag::kWrite : 0;
-  const auto ask = [&](unsigned size, std::uint32_t flags) {
+  const auto ask = [&](unsigned size, std::uint32_t more) {
     order = size;
     FaultRequest request{.vma = area,
                          .pgoff = area.pgoff_of(address),
                          .address = address,
                          .order = size,
-                         .flags = fault_flag::kUserFault | write | flags,
+                         .flags = flags | write | more,
                          .task = pid_};
     return area.mapping().host().fault(request);
   };
@@ -110,7 +111,7 @@ FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access 
 
   const bool is_huge = found.level == Translation::Level::huge;
   if (!is_huge || area.flags().shared) {
-    const FaultOutcome outcome = ask(kPmdOrder, fault_flag::kVmaLock);
+    const FaultOutcome outcome = ask(kPmdOrder, by_user ? fault_flag::kVmaLock : 0);
     if (!outcome.has(FaultOutcome::fallback)) {
       return outcome;
     }
@@ -118,9 +119,11 @@ FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access 
   if (is_huge) {
     area.table().drop_huge(address);
   }
-  const FaultOutcome outcome = ask(kPmdOrder, 0);
-  if (!outcome.has(FaultOutcome::fallback)) {
-    return outcome;
+  if (by_user) {
+    const FaultOutcome outcome = ask(kPmdOrder, 0);
+    if (!outcome.has(FaultOutcome::fallback)) {
+      return outcome;
+    }
   }
   if (area.table().find(address).level == Translation::Level::huge) {
     return FaultOutcome::nopage;  // another thread's

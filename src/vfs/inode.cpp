@@ -23,8 +23,11 @@ Result<Inode::ReadFolio> Inode::read_folio(Pgoff page, std::span<std::byte> to) 
   return ReadFolio::from_device;
 }
 
+std::uint64_t Inode::blocks() const noexcept { return (size() + kSectorSize - 1) / kSectorSize; }
+
 // Not in the header: g++ -O2 then warns of the Result's bytes that nobody reads.
 Result<void> Inode::written_back(PageRange /*pages*/) noexcept { return {}; }
+Result<FileExtent> Inode::report_blocks(PageRange /*pages*/) noexcept { return Errno::eopnotsupp; }
 Result<XflagDax> Inode::xflag_dax() { return Errno::eopnotsupp; }
 Result<void> Inode::set_xflag_dax(XflagDax /*flag*/) { return Errno::eopnotsupp; }
 

@@ -180,6 +180,8 @@ void misuse_files(World& world, Observer& saw) {
   ask_too_much(saw, "File", world.file);
   ask_too_much(saw, "OpenFile", *world.file.open_file());
   ask_too_much(saw, "Inode", inode);
+  saw("OpenFile::fiemap", world.file.open_file()->fiemap({0, 0}));
+  saw("OpenFile::seek", world.file.open_file()->seek(kFileSize, Seek::hole));
   saw("File::pwrite", world.file.pwrite(kTooLarge, buffer()));
   saw("OpenFile::pwrite", world.file.open_file()->pwrite(kTooLarge, buffer()));
   saw("Inode::write", inode.write(kTooLarge, buffer()));
@@ -210,7 +212,17 @@ void misuse_processes(World& world, Observer& saw) {
     saw("Process::mprotect", process.mprotect(address, 8_KiB, Prot::read));
     saw("Process::msync", process.msync(address, 8_KiB));
     saw("Process::dont_need", process.dont_need(address, 8_KiB));
+    saw("Process::populate", process.populate(address, 8_KiB, Access::read));
+    saw("Process::mlock", process.mlock(address, 8_KiB));
+    saw("Process::munlock", process.munlock(address, 8_KiB));
+    saw("Process::mincore", process.mincore(address, 8_KiB));
+    saw("Process::pin", process.pin(address == at + 1 ? at - 1 : address, Access::read));
   }
+  saw("Process::mmap", process.mmap(file, {.address = at}));
+  saw("Process::msync", process.msync(at, 8_KiB, 8));
+  saw("Process::populate", process.populate(readable, 4_KiB, Access::write));
+  saw("Process::pin", process.pin(readable, Access::write));
+  saw("Process::pin", process.pin(at, Access::read, Longterm::yes));
   saw("Process::mprotect", process.mprotect(readable, 4_KiB, Prot::read_write));
 }
 
@@ -223,6 +235,7 @@ void misuse_mappings(World& world, Observer& saw) {
   map_both(world.file, {.offset = kFileSize});
   map_both(world.file, {.length = kTooLong});
   map_both(world.read_only, {});
+  map_both(world.file, {.address = kFileSize});
   for (const ByteRange bytes : {ByteRange{1, 1}, ByteRange{kSparseSize, 1}}) {
     saw("Mapping::msync", world.map.msync(bytes));
     saw("Mapping::dont_need", world.map.dont_need(bytes));

@@ -94,6 +94,8 @@ void add_file_calls(std::vector<PlainCall>& calls) {
                    on_open_file("OpenFile::truncate", truncate),
                    on_open_file("OpenFile::fallocate", punch),
                    on_open_file("OpenFile::fallocate", allocate),
+                   on_open_file("OpenFile::fiemap", [](OpenFile& file) { return file.fiemap(kAllBytes); }),
+                   on_open_file("OpenFile::seek", [](OpenFile& file) { return file.seek(0, Seek::data); }),
                    on_open_file("OpenFile::fsync", fsync),
                    on_open_file("OpenFile::fdatasync", fdatasync),
                    on_open_file("OpenFile::fsync_range", fsync_range),
@@ -108,6 +110,11 @@ void add_file_calls(std::vector<PlainCall>& calls) {
                             [](Inode& inode) {
                               const SharedLock still(inode.i_rwsem());
                               return inode.direct_access({page_of(kUnwritten), 1}, Access::write);
+                            }),
+                   on_inode("Inode::report_blocks",
+                            [](Inode& inode) {
+                              const SharedLock still(inode.i_rwsem());
+                              return inode.report_blocks({{0}, 1});
                             }),
                    on_inode("Inode::xflag_dax", [](Inode& inode) { return inode.xflag_dax(); }),
                    on_inode("Inode::set_xflag_dax", [](Inode& inode) { return inode.set_xflag_dax(XflagDax::set); }),
@@ -163,12 +170,25 @@ void add_file_system_calls(std::vector<PlainCall>& calls) {
       });
 }
 
+Result<void> pin_for_a_moment(Process& process, std::uint64_t address) {
+  const Result<Pin> pin = process.pin(address, Access::write);
+  if (pin.ok()) {
+    Process::unpin(*pin);
+  }
+  return outcome(pin);
+}
+
 void add_memory_calls(std::vector<PlainCall>& calls) {
   calls.insert(
       calls.end(),
       {
           on_world("Process::mmap", [](World& world) { return world.process.mmap(world.file.open_file(), {}); }),
           on_world("Process::msync", [](World& world) { return world.process.msync(world.address, kFileSize); }),
+          on_world("Process::populate",
+                   [](World& world) { return world.process.populate(world.address, 192_KiB, Access::write); }),
+          on_world("Process::mlock", [](World& world) { return world.process.mlock(world.private_address, 64_KiB); }),
+          on_world("Process::pin", [](World& world) { return pin_for_a_moment(world.process, world.address); }),
+          on_world("Process::pin", [](World& world) { return pin_for_a_moment(world.process, world.private_address); }),
           on_world("Process::munmap", [](World& world) { return world.process.munmap(world.address + 4_KiB, 4_KiB); }),
           on_world("Process::mprotect",
                    [](World& world) { return world.process.mprotect(world.address + 4_KiB, 4_KiB, Prot::read); }),

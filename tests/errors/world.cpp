@@ -113,6 +113,15 @@ void add_file_actions(Actions& actions, World& world, Observer& saw, Choice& cho
             saw("OpenFile::fsync_range",
                 open_file().fsync_range(choice.range(), choice.of({Datasync::no, Datasync::yes})));
           },
+          [=, &saw, &choice] { saw("OpenFile::fiemap", open_file().fiemap(choice.range())); },
+          [=, &saw, &choice] {
+            saw("OpenFile::seek", open_file().seek(choice.offset(), choice.of({Seek::data, Seek::hole})));
+          },
+          [=, &saw, &choice] {
+            Inode& at = inode();
+            const SharedLock still(at.i_rwsem());
+            saw("Inode::report_blocks", at.report_blocks(choice.pages()));
+          },
           [=, &saw, &choice] { saw("Inode::read", inode().read(choice.offset(), choice.buffer())); },
           [=, &saw, &choice] { saw("Inode::write", inode().write(choice.offset(), choice.buffer())); },
           [=, &saw, &choice] { saw("Inode::truncate", inode().truncate(choice.offset())); },
@@ -190,7 +199,28 @@ void add_process_actions(Actions& actions, World& world, Observer& saw, Choice& 
               saw("Process::munmap", world.process.munmap(*at, std::uint64_t{1} << 47));
             }
           },
-          [=, &world, &saw, &choice] { saw("Process::msync", world.process.msync(address(), choice.length())); },
+          [=, &world, &saw, &choice] {
+            using namespace msync_flag;
+            saw("Process::msync",
+                world.process.msync(address(), choice.length(), choice.of({kSync, kSync, kAsync, kSync | kAsync})));
+          },
+          [=, &world, &saw, &choice] {
+            saw("Process::populate", world.process.populate(address(), choice.of({4_KiB, 64_KiB, kHuge}),
+                                                            choice.of({Access::read, Access::write})));
+          },
+          [=, &world, &saw, &choice] {
+            saw("Process::mlock", world.process.mlock(address(), choice.of({4_KiB, 64_KiB, kHuge})));
+            saw("Process::munlock", world.process.munlock(address(), choice.length()));
+          },
+          [=, &world, &saw, &choice] { saw("Process::mincore", world.process.mincore(address(), choice.length())); },
+          [=, &world, &saw, &choice] {
+            const auto pin =
+                saw.through("Process::pin", world.process.pin(address(), choice.of({Access::read, Access::write}),
+                                                              choice.of({Longterm::no, Longterm::no, Longterm::yes})));
+            if (pin.ok()) {
+              Process::unpin(*pin);
+            }
+          },
           [=, &world, &saw, &choice] {
             saw("Process::dont_need", world.process.dont_need(address(), choice.length()));
           },

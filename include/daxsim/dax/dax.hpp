@@ -19,6 +19,7 @@
 #include "daxsim/dax/entry_layout.hpp"
 #include "daxsim/dax/index_design.hpp"
 #include "daxsim/dax/policy.hpp"
+#include "daxsim/device/attachment.hpp"
 #include "daxsim/vfs/inode.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
@@ -103,10 +104,7 @@ Result<void> truncate_pages(const Context& context, Inode& inode, PageRange page
     DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
 // invalidate_inode_pages2_range: unmaps and deletes clean entries. Errors: Errno::ebusy (a dirty entry stayed).
 Result<void> invalidate_pages(const Context& context, Inode& inode, PageRange pages);
-struct Pin {
-  Attachment* device = nullptr;
-  Pgoff page;  // device page
-};
+using daxsim::Pin;
 // get_user_pages for one page that an area maps: pins the memory behind the file page against truncation and removal.
 // Errors: Errno::eagain (nothing is mapped there: fault and try again), Errno::enxio (dead device).
 Result<Pin> pin_page(const Context& context, AddressSpace& mapping, Pgoff page) noexcept;

@@ -176,4 +176,10 @@ class Attachment {
   const ZeroedArray<std::atomic<std::uint16_t>> moves_;  // for each page; touched as needed
 };
 
+// A page of a device that somebody has pinned (Attachment::pin), until he takes the pin back.
+struct Pin {
+  Attachment* device = nullptr;
+  Pgoff page;  // device page
+};
+
 DAXSIM_END

@@ -79,7 +79,7 @@ class Mapping {
   // Maps the file; keeps it open. The address agrees with the file offset modulo 2 MiB. `options.length` may go beyond the
   // end of the file: accesses there end in SIGBUS. MAP_SYNC on a private mapping is accepted and ignored, as by Linux.
   // Errors: Errno::einval (offset no multiple of the page size; length 0, also of an empty rest of the file; offset +
-  // length overflows; DAXSIM_LIVE_BACKEND names no backend), Errno::eacces (a writable shared mapping of a read-only
+  // length overflows; an address is asked for; DAXSIM_LIVE_BACKEND names no backend), Errno::eacces (a writable shared mapping of a read-only
   // handle), Errno::eopnotsupp (a shared MAP_SYNC mapping, and a device of the file is not synchronous), Errno::enomem
   // (longer than 16 TiB, no address space or memory, or too many mappings), Errno::emfile and Errno::enfile (no
   // descriptor left for userfaultfd), Errno::enosys (the host does not allow the asked backend), Errno::eio or

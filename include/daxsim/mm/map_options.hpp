@@ -19,6 +19,9 @@ struct MapOptions {
   MapSync sync = MapSync::no;  // MAP_SYNC; shared mappings on synchronous devices only
   std::uint64_t offset = 0;    // bytes into the file, page aligned
   std::uint64_t length = 0;    // bytes, rounded up to pages; 0: from offset to the end of the file
+  // MAP_FIXED_NOREPLACE, simulated processes only: where, a multiple of the page size; 0: anywhere. It need not agree with
+  // the offset modulo 2 MiB, and where it does not there are no huge pages.
+  std::uint64_t address = 0;
 };
 
 DAXSIM_END

@@ -23,8 +23,12 @@
 //   PTEs, page read-only, shared   PTE, WRITE | MKWRITE | 0x800
 // A fault that ends out of memory is SIGKILL (the kernel's OOM killer), code SI_KERNEL.
 //
-// Addresses: upwards from 0x200000000000, never handed out twice, so a stale address stays SEGV_MAPERR. Address and file
-// offset agree modulo 2 MiB. Warm accesses advance the virtual clock by kAccessTime for each 64-byte line they touch; one
+//
+// Faults that the kernel takes itself (populate, mlock, pin) tell nobody of a page_fault_user, hold the mm lock, and so try
+// each size once: PMD, then PTE (oracle, workloads a and k).
+//
+// Addresses: upwards from 0x200000000000, never handed out twice, so a stale address stays SEGV_MAPERR; address and file
+// offset agree modulo 2 MiB. One that was asked for (MapOptions) is as it was asked, and may come again. Warm accesses advance the virtual clock by kAccessTime for each 64-byte line they touch; one
 // that faults takes the fault's time.
 //
 // Threads: any number in one process, every call. Locks: mm (shared by faults, exclusive by calls that change areas),
@@ -48,6 +52,7 @@
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/sync.hpp"
 #include "daxsim/base/units.hpp"
+#include "daxsim/device/attachment.hpp"
 #include "daxsim/mm/map_options.hpp"
 #include "daxsim/mm/signal.hpp"
 #include "daxsim/vfs/open_file.hpp"
@@ -63,6 +68,16 @@ class Area;
 class PageTable;
 struct Translation;
 }  // namespace soft_mmu
+
+// MS_*, Linux' values.
+namespace msync_flag {
+inline constexpr std::uint32_t kAsync = 1;
+inline constexpr std::uint32_t kInvalidate = 2;
+inline constexpr std::uint32_t kSync = 4;
+}  // namespace msync_flag
+
+// FOLL_LONGTERM: the pin may stay for as long as its owner likes.
+enum class Longterm : std::uint8_t { no, yes };
 
 // A value, or the signal that ended the access. Not an Errno: no call failed, a load or store did.
 template <class T>
@@ -116,12 +131,12 @@ class Process {
 
   [[nodiscard]] std::uint32_t pid() const noexcept { return pid_; }
 
-  // The calls from here to dont_need are system calls: not in the fault path, may wait, no locks held. `address` is in
+  // The calls from here to unpin are system calls: not in the fault path, may wait, no locks held. `address` is in
   // bytes, a multiple of the page size; `length` is in bytes, rounded up to pages.
 
   // Answers the address of the first byte. The area keeps the file open. MAP_SYNC on a private mapping is accepted and
-  // ignored, as by Linux. Errors: Errno::einval (offset not a multiple of the page size, length 0, offset + length
-  // overflows), Errno::eacces (a writable shared mapping of a read-only handle), Errno::eopnotsupp (a shared MAP_SYNC
+  // ignored, as by Linux. Errors: Errno::einval (offset or address not a multiple of the page size, length 0,
+  // offset + length overflows), Errno::eexist (something is mapped at the address), Errno::eacces (a writable shared mapping of a read-only handle), Errno::eopnotsupp (a shared MAP_SYNC
   // mapping, and a device of the file is not synchronous), Errno::enomem (no address space or memory left), Errno::eio or
   // Errno::eshutdown (the file system is shut down).
   Result<std::uint64_t> mmap(std::shared_ptr<OpenFile> file, const MapOptions& options);
@@ -133,14 +148,40 @@ class Process {
   // changed. Errors: Errno::einval (address not a multiple of the page size), Errno::enomem (part of the range is not
   // mapped, or no memory to split), Errno::eacces (write access to a shared mapping of a read-only handle).
   Result<void> mprotect(std::uint64_t address, std::uint64_t length, Prot prot);
-  // msync(MS_SYNC): Inode::fsync_range (datasync) of the file bytes of every shared area in the range.
-  // Errors: Errno::einval (address not a multiple of the page size), Errno::enomem (part of the range is not mapped; the
-  // rest was synced), and those of OpenFile::fsync_range.
-  Result<void> msync(std::uint64_t address, std::uint64_t length);
+  // With msync_flag::kSync, Inode::fsync_range (datasync) of the file bytes of every shared area in the range; without it
+  // nothing, since all caches are coherent and write-back is nobody's but who asks for it (oracle, workload h).
+  // Errors: Errno::einval (address not a multiple of the page size; unknown flags, or both kSync and kAsync), Errno::enomem
+  // (part of the range is not mapped; the rest was synced), and those of OpenFile::fsync_range.
+  Result<void> msync(std::uint64_t address, std::uint64_t length, std::uint32_t flags = msync_flag::kSync);
   // madvise(MADV_DONTNEED): drops the page-table entries, private copies too; the next access faults.
   // Errors: Errno::einval (address not a multiple of the page size), Errno::enomem (part of the range is not mapped; it
   // was done for the rest).
   Result<void> dont_need(std::uint64_t address, std::uint64_t length);
+  // madvise(MADV_POPULATE_READ, MADV_POPULATE_WRITE): faults the pages in, ascending, up to the first that cannot be.
+  // Errors: Errno::einval (address not a multiple of the page size, address + length overflows; a store to a read-only
+  // area), Errno::enomem (part of the range is not mapped; no memory), Errno::efault (a fault ended in a bus error),
+  // Errno::ehwpoison (known media error).
+  Result<void> populate(std::uint64_t address, std::uint64_t length, Access access);
+  // mlock(2), mlock2(MLOCK_ONFAULT): faults the pages in, those of private writable areas for a store. Nothing is locked:
+  // Linux does not lock areas of direct files, which is why MLOCK_ONFAULT makes no difference (oracle, k7, k8). `address` is
+  // rounded down. Errors: Errno::einval (address + length overflows), Errno::enomem (part of the range is not mapped, and
+  // nothing happened; a fault ended in a bus error), Errno::eagain (no memory).
+  Result<void> mlock(std::uint64_t address, std::uint64_t length);
+  // Only looks whether all of it is mapped. Errors: Errno::einval (address + length overflows), Errno::enomem (part of the
+  // range is not mapped).
+  Result<void> munlock(std::uint64_t address, std::uint64_t length);
+  // mincore(2), for each page: whether it is in the page tables, zero pages too (oracle, a5). What a page cache has and
+  // nobody maps here does not count. Errors: Errno::einval (address not a multiple of the page size), Errno::enomem (part of
+  // the range is not mapped).
+  Result<std::vector<bool>> mincore(std::uint64_t address, std::uint64_t length);
+  // get_user_pages of the page that `address` is in, as direct I/O and vmsplice do: faults it in for that access, and pins
+  // it against truncation and removal. No device: the page is none of a device's (the shared zero page, a private copy, one
+  // of a page cache) and nothing holds on to it. Whoever pins keeps the file open.
+  // Errors: Errno::efault (not mapped; a store to a read-only area; a fault ended in a bus error, also of a known media
+  // error; the device is dead), Errno::enomem (no memory), Errno::eopnotsupp (Longterm::yes, of a direct file; oracle, k10).
+  Result<Pin> pin(std::uint64_t address, Access access, Longterm longterm = Longterm::no);
+  // Takes back what pin() answered.
+  static void unpin(const Pin& pin) noexcept;
 
   // Loads and stores: of any address, aligned or not. Naturally aligned ones of 1, 2, 4 and 8 bytes are atomic
   // (relaxed); the others are made of such pieces. One that crosses into a page that faults stores nothing.
@@ -199,14 +240,28 @@ class Process {
 
   // faults
   AccessResult<void> fault(std::uint64_t address, Access access) noexcept;
-  FaultOutcome handle_mm_fault(Area& area, std::uint64_t address, Access access, const soft_mmu::Translation& found,
-                               unsigned& order) noexcept DAXSIM_REQUIRES_SHARED(mm_);
+  // `flags`: who faults, kUserFault or kKernelFault.
+  FaultOutcome handle_mm_fault(Area& area, std::uint64_t address, Access access, std::uint32_t flags,
+                               const soft_mmu::Translation& found, unsigned& order) noexcept
+      DAXSIM_REQUIRES_SHARED(mm_);
+  // faultin_page: the kernel's own access. `errors` are the caller's.
+  struct FaultErrors;
+  Result<void> fault_in(std::uint64_t address, Access access, const FaultErrors& errors) noexcept;
   FaultSignal end_in_signal(const FaultSignal& signal) noexcept;
 
   // areas
   using Areas = std::vector<Area*>;
   [[nodiscard]] Areas::iterator first_ending_after(std::uint64_t address) noexcept DAXSIM_REQUIRES_SHARED(mm_);
   [[nodiscard]] Area* find_area(std::uint64_t address) noexcept DAXSIM_REQUIRES_SHARED(mm_);
+  // Where an area of these bytes may begin. Errors: Errno::enomem, Errno::eexist.
+  Result<std::uint64_t> find_room(std::uint64_t bytes, const MapOptions& options) noexcept DAXSIM_REQUIRES(mm_);
+  // The areas of a range, piece by piece, and how mlock populates each. Errors: Errno::enomem (there are gaps).
+  struct Piece {
+    std::uint64_t from;
+    std::uint64_t to;
+    Access access;
+  };
+  Result<std::vector<Piece>> pieces_of(std::uint64_t from, std::uint64_t to) DAXSIM_EXCLUDES(mm_);
   Area* make_piece(const Area& of, VmFlags flags, std::uint64_t start, std::uint64_t end) noexcept;
   void replace(Areas::iterator first, Areas::iterator last, std::span<Area* const> pieces) DAXSIM_REQUIRES(mm_);
   void destroy(Area* area) noexcept DAXSIM_REQUIRES(mm_);

@@ -23,6 +23,8 @@ inline constexpr std::uint32_t kOrigPteValid = 0x800;
 inline constexpr std::uint32_t kVmaLock = 0x1000;
 // What every fault from a user's load or store carries.
 inline constexpr std::uint32_t kUserFault = kAllowRetry | kKillable | kUser | kInterruptible;
+// What a fault carries that the kernel takes for its own access to a user's page (get_user_pages), the mm lock held.
+inline constexpr std::uint32_t kKernelFault = kAllowRetry | kKillable;
 }  // namespace fault_flag
 
 // VM_FAULT_*: a set of bits with the kernel's values.

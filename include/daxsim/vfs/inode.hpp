@@ -109,6 +109,11 @@ class Inode : public std::enable_shared_from_this<Inode> {
   // device's gate (enter it to use the answer's memory); invalidate_lock, i_rwsem or the lock of a cached page held.
   virtual Result<FileExtent> direct_access(PageRange pages, Access access) noexcept = 0;
 
+  // What the file system's own records say of `pages`, or the first of them (iomap_begin, IOMAP_REPORT): where they are,
+  // with no device asked, so that `memory` is empty. Nothing is allocated.
+  // Errors: Errno::eopnotsupp (this file system does not tell). Context: i_rwsem held.
+  virtual Result<FileExtent> report_blocks(PageRange pages) noexcept;
+
   // Where `pages` are, or the first of them: they begin `behind` pages after the one that `cookie` was given for, in the
   // same entry. Errors: Errno::estale (they are not there any more, or the cookie is none of this file system's).
   // Context: fault path, an entry's lock held.
@@ -156,6 +161,10 @@ class Inode : public std::enable_shared_from_this<Inode> {
   virtual Result<XflagDax> xflag_dax();
   // Errors: those of xflag_dax.
   virtual Result<void> set_xflag_dax(XflagDax flag);
+
+  // st_blocks: what the file has allocated, in sectors of kSectorSize; as much as its size, where it is not overridden.
+  // Context: no lock of rank allocation or above held.
+  [[nodiscard]] virtual std::uint64_t blocks() const noexcept;
 
   // MAP_SYNC means something: the file is direct and every device of the file is synchronous (F4.4). Context: any.
   [[nodiscard]] virtual bool is_synchronous() const noexcept { return true; }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
@@ -14,14 +15,32 @@
 
 DAXSIM_BEGIN
 
-// statx(2), as far as it tells of DAX. The value is Linux'.
+// statx(2), as far as it tells of DAX and space. The value is Linux'.
 inline constexpr std::uint64_t kStatxAttrDax = 0x00200000;
 struct Statx {
   std::uint64_t attributes = 0;
   std::uint64_t attributes_mask = 0;  // those that this kernel knows
   std::uint64_t ino = 0;
-  std::uint64_t size = 0;  // bytes
+  std::uint64_t size = 0;    // bytes
+  std::uint64_t blocks = 0;  // of kSectorSize bytes, allocated: also unwritten, also behind the end of the file
 };
+
+// FIEMAP_EXTENT_*: Linux' values.
+inline constexpr std::uint32_t kFiemapExtentLast = 0x0001;
+inline constexpr std::uint32_t kFiemapExtentUnwritten = 0x0800;
+inline constexpr std::uint32_t kFiemapExtentShared = 0x2000;
+// Whole pages of the file that follow each other on the device and are alike.
+struct FiemapExtent {
+  std::uint64_t logical = 0;   // byte of the file
+  std::uint64_t physical = 0;  // byte of `device`
+  std::uint64_t length = 0;    // bytes
+  std::uint32_t flags = 0;     // kFiemapExtent*
+  Attachment* device = nullptr;
+  friend bool operator==(const FiemapExtent&, const FiemapExtent&) = default;
+};
+
+// lseek(2): SEEK_DATA, SEEK_HOLE.
+enum class Seek : std::uint8_t { data, hole };
 
 enum class OpenMode : std::uint8_t { read_only, read_write };
 
@@ -37,7 +56,8 @@ class OpenFile {
   [[nodiscard]] const std::shared_ptr<SuperBlock>& super_block() const noexcept { return super_block_; }
   [[nodiscard]] OpenMode mode() const noexcept { return mode_; }
 
-  // STATX_ATTR_DAX says whether the file is direct now (Inode::is_dax), not what its flag says. Context: any.
+  // STATX_ATTR_DAX says whether the file is direct now (Inode::is_dax), not what its flag says. Context: no lock of rank
+  // allocation or above held.
   [[nodiscard]] Statx statx() const noexcept;
 
   // System calls: not in the fault path, may wait.
@@ -45,6 +65,15 @@ class OpenFile {
 
   // Errors: those of Inode::read.
   Result<std::uint64_t> pread(std::uint64_t offset, std::span<std::byte> to);
+  // FS_IOC_FIEMAP: the extents that have a page in `bytes`, of each the part whose pages do; ascending, without holes.
+  // Blocks behind the end of the file are extents, too. As on Linux, the last of the answer has kFiemapExtentLast, wherever
+  // the file ends; page tables and what is dirty change nothing (oracle, workloads b, c, m, n, p).
+  // Errors: Errno::einval (length 0), and those of Inode::report_blocks.
+  Result<std::vector<FiemapExtent>> fiemap(ByteRange bytes);
+  // lseek: the first byte at or behind `offset` that is data, or a hole; the end of the file is a hole. Unwritten blocks
+  // are holes, whatever is mapped there (oracle, workloads a, b). Where the file system does not tell, all is data.
+  // Errors: Errno::enxio (`offset` is not in the file, or no data follows).
+  Result<std::uint64_t> seek(std::uint64_t offset, Seek what);
   // Errors: Errno::ebadf (read-only handle), and those of Inode::write.
   Result<std::uint64_t> pwrite(std::uint64_t offset, std::span<const std::byte> from);
   // Errors: Errno::ebadf (read-only handle), and those of the Inode call of the same name.

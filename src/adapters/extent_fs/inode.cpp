@@ -135,6 +135,17 @@ Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) no
   return as_cached(answer);
 }
 
+Result<FileExtent> ExtentInode::report_blocks(PageRange pages) noexcept {
+  DAXSIM_TRY_VOID(file_system_.check_mounted());
+  if (pages.first.value >= kMaxFilePages) {
+    FileExtent nothing;
+    nothing.pages = pages;
+    nothing.extent = pages;
+    return nothing;
+  }
+  return look_up(pages);
+}
+
 Result<FileExtent> ExtentInode::find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept {
   DAXSIM_TRY_VOID(file_system_.check_mounted());
   const FileExtent answer = look_up(pages);
@@ -149,6 +160,11 @@ Attachment* ExtentInode::bdev() const noexcept {
   const ChunkMap& chunks = file_system_.chunks();
   const std::uint64_t first = chunks.addresses(file_.group).first.value;
   return file_system_.volumes()[chunks[chunks.find(first)].stripes[0].volume];
+}
+
+std::uint64_t ExtentInode::blocks() const noexcept {
+  const MutexLock guard(file_system_.allocation_lock());
+  return file_.extents.mapped_pages() * (kPageSize / kSectorSize);
 }
 
 bool ExtentInode::is_synchronous() const noexcept {

@@ -40,6 +40,7 @@ class ExtentInode final : public Inode {
   ~ExtentInode() override;
 
   Result<FileExtent> direct_access(PageRange pages, Access access) noexcept override;
+  Result<FileExtent> report_blocks(PageRange pages) noexcept override;
   Result<FileExtent> begin_copy(PageRange pages) noexcept override;
   Result<void> end_copy(const FileExtent& copy, Copied copied) noexcept override;
   Result<FileExtent> find_by_cookie(std::uint64_t cookie, std::uint64_t behind, PageRange pages) noexcept override;
@@ -48,6 +49,7 @@ class ExtentInode final : public Inode {
   Result<void> written_back(PageRange pages) noexcept override;
   // Where the addresses begin that the file may have; a file on several devices has no better answer.
   [[nodiscard]] Attachment* bdev() const noexcept override;
+  [[nodiscard]] std::uint64_t blocks() const noexcept override;
   [[nodiscard]] bool is_synchronous() const noexcept override;
   [[nodiscard]] bool is_dax() const noexcept override { return dax_ == Dax::yes; }
   Result<XflagDax> xflag_dax() override;

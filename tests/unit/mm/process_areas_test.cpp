@@ -86,6 +86,46 @@ TEST_F(ProcessAreas, MmapErrors) {
   EXPECT_ERRNO(process.mmap(file, {}), Errno::eio);
 }
 
+TEST_F(ProcessAreas, AnAreaIsWhereItWasAskedFor) {
+  // MAP_FIXED_NOREPLACE: any free pages, also those of an area that has gone, and never those of one that is there.
+  const auto file = world.open();
+  const std::uint64_t low = map({.length = 2 * kP, .address = kBase + kP});
+  const std::uint64_t high = map({.length = kP, .address = 0x7fffffffe000});
+  EXPECT_THAT(areas(), ElementsAre(Bounds(kBase + kP, kBase + 3 * kP), Bounds(high, high + kP)));
+
+  EXPECT_ERRNO(process.mmap(file, {.length = 1, .address = low + kP}), Errno::eexist);
+  EXPECT_ERRNO(process.mmap(file, {.length = 2 * kP, .address = kBase}), Errno::eexist);
+  EXPECT_ERRNO(process.mmap(file, {.length = kP, .address = kBase + 1}), Errno::einval);
+  EXPECT_ERRNO(process.mmap(file, {.length = 2 * kP, .address = 0x7fffffffe000}), Errno::enomem);
+  EXPECT_ERRNO(process.mmap(file, {.length = kP, .address = ~std::uint64_t{0} - kP + 1}), Errno::enomem);
+  map({.length = kP, .address = kBase});
+  map({.length = kP, .address = kBase + 3 * kP});
+  ASSERT_TRUE(process.munmap(low, 2 * kP).ok());
+  EXPECT_EQ(map({.length = 2 * kP, .address = low}), low);
+
+  // Who asks for none gets none of theirs, with a page between.
+  EXPECT_EQ(map({.length = 2_MiB}), kBase + 2_MiB);
+  map({.length = kP, .address = kBase + 8_MiB});
+  EXPECT_EQ(map({.length = 4_MiB}), kBase + 10_MiB);
+}
+
+TEST_F(ProcessAreas, AnAreaOfAnotherColourHasSmallPagesOnly) {
+  // g30: the store goes through, after a PMD fault that falls back.
+  inode.use_pmds = true;
+  const std::uint64_t at = map({.length = 4_MiB, .address = kBase + kP});
+
+  ASSERT_TRUE(process.store<std::uint8_t>(at + 4_MiB - 3 * kP, 0x7b).ok());
+
+  EXPECT_EQ(process.pte(at + 4_MiB - 3 * kP).order, 0U);
+  EXPECT_EQ(inode.block(1021)[0], std::byte{0x7b});
+  ASSERT_TRUE(process.populate(at, 4_MiB, Access::write).ok());
+  inode.write_back(0, 1024);
+  EXPECT_FALSE(process.pte(at + 2_MiB).writable);
+  inode.punch(512, 1);
+  EXPECT_EQ(process.pte(at + 2_MiB).kind, PteState::Kind::none);
+  EXPECT_EQ(process.pte(at + 2_MiB - kP).pfn, inode.pfn(511));
+}
+
 TEST_F(ProcessAreas, TheWholeAddressSpaceCanBeMappedOnce) {
   // To the last page below the kernel's half; then there is no room for one more.
   const std::uint64_t all = 0x7ffffffff000 - kBase;
@@ -158,6 +198,24 @@ TEST_F(ProcessAreas, MsyncSyncsExactlyTheSharedFileBytes) {
 
   EXPECT_THAT(inode.synced, ElementsAre(ByteRange{3 * kP, 2 * kP}, ByteRange{4 * kP, kP}, ByteRange{6 * kP, kP},
                                         ByteRange{8 * kP, 2 * kP}, ByteRange{2 * kP, kP}));
+}
+
+TEST_F(ProcessAreas, MsyncFlags) {
+  // h5, h11: MS_ASYNC writes nothing, but looks for gaps; MS_INVALIDATE changes nothing. Linux refuses the rest.
+  using namespace msync_flag;
+  const std::uint64_t at = map({.length = 4 * kP});
+
+  EXPECT_TRUE(process.msync(at, 4 * kP, kAsync).ok());
+  EXPECT_TRUE(process.msync(at, 4 * kP, kInvalidate).ok());
+  EXPECT_TRUE(process.msync(at, 4 * kP, 0).ok());
+  EXPECT_ERRNO(process.msync(at, 5 * kP, kAsync), Errno::enomem);
+  EXPECT_ERRNO(process.msync(at + 1, kP, kAsync), Errno::einval);
+  EXPECT_ERRNO(process.msync(at, kP, kSync | kAsync), Errno::einval);
+  EXPECT_ERRNO(process.msync(at, kP, 8), Errno::einval);
+  EXPECT_THAT(inode.synced, IsEmpty());
+
+  EXPECT_TRUE(process.msync(at, 4 * kP, kSync | kInvalidate).ok());
+  EXPECT_THAT(inode.synced, ElementsAre(ByteRange{0, 4 * kP}));
 }
 
 TEST_F(ProcessAreas, DontNeedDropsPagesAndPrivateCopies) {

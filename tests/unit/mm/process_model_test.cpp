@@ -23,6 +23,7 @@ enum class Action : std::uint8_t {
   unmap,
   protect,
   dont_need,
+  populate,
   load,
   store,
   punch,
@@ -37,7 +38,7 @@ struct Step {
   unsigned mapping = 0;    // which of the process's mmaps, also those unmapped again
   unsigned place = 0;      // index into kPlaces
   unsigned pages = 1;      // length
-  bool flag = false;       // private; read-only
+  bool flag = false;       // private; read-only; for stores
   unsigned fail_from = 0;  // the n-th allocation fails; 0: none
 
   friend std::ostream& operator<<(std::ostream& out, const Step& step) {
@@ -61,6 +62,7 @@ struct Arbitrary<daxsim::test::Step> {
                                                               {1, Action::unmap},
                                                               {2, Action::protect},
                                                               {1, Action::dont_need},
+                                                              {2, Action::populate},
                                                               {6, Action::load},
                                                               {8, Action::store},
                                                               {1, Action::punch},
@@ -125,6 +127,10 @@ class Verifier {
           RC_ASSERT((done.ok() || done.error() == Errno::enomem));
           for_pages(actor, address, length, [](std::uint64_t, ModelPage& page) { page.copy.reset(); });
         });
+        break;
+      case Action::populate:
+        on_range(actor, step,
+                 [&](std::uint64_t address, std::uint64_t length) { populate(actor, step, address, length); });
         break;
       case Action::load:
         on_range(actor, step, [&](std::uint64_t address, std::uint64_t) { load(actor, address); });
@@ -215,6 +221,39 @@ class Verifier {
   void for_pages(Actor& actor, std::uint64_t address, std::uint64_t length, Call call) {
     for (auto at = actor.pages.lower_bound(address); at != actor.pages.end() && at->first < address + length; ++at) {
       call(at->first, at->second);
+    }
+  }
+
+  // Up to the first page that cannot be populated, all are in core; a private page for stores is a copy from now on.
+  void populate(Actor& actor, const Step& step, std::uint64_t address, std::uint64_t length) {
+    const Access access = step.flag ? Access::write : Access::read;
+    const Result<void> done = actor.process->populate(address, length, access);
+    world_.arena.fail_from(0);
+    std::uint64_t at = address;
+    for (; at < address + length; at += kPageSize) {
+      const auto page = actor.pages.find(at);
+      if (page == actor.pages.end()) {
+        break;
+      }
+      const PteState pte = actor.process->pte(at);
+      if (access == Access::write && !pte.writable) {
+        break;
+      }
+      if (pte.kind == PteState::Kind::none) {
+        break;
+      }
+      if (pte.kind == PteState::Kind::private_copy && !page->second.copy) {
+        page->second.copy = file_[page->second.pgoff];
+      }
+    }
+    const auto stopped = actor.pages.find(at);
+    if (at == address + length) {
+      RC_ASSERT(must(actor.process->mincore(address, length)) == std::vector<bool>(length >> kPageShift, true));
+      RC_ASSERT(done.ok());
+    } else if (stopped != actor.pages.end() && !stopped->second.writable && access == Access::write) {
+      RC_ASSERT((done.error() == Errno::einval || done.error() == Errno::enomem));
+    } else {
+      RC_ASSERT(done.error() == Errno::enomem);
     }
   }
 

@@ -55,10 +55,21 @@ TEST(OpenFile, NotEveryFileSystemHasAFlag) {
   EXPECT_EQ(file.statx().attributes, kStatxAttrDax);
   EXPECT_EQ(file.statx().size, world.file->size());
   EXPECT_EQ(file.statx().ino, world.file->number());
+  EXPECT_EQ(file.statx().blocks, world.file->size() / kSectorSize);  // nor is there one who counts
   EXPECT_ERRNO(world.file->xflag_dax(), Errno::eopnotsupp);
   EXPECT_ERRNO(world.file->set_xflag_dax(XflagDax::set), Errno::eopnotsupp);
   EXPECT_ERRNO(world.super_block->xflag_dax(), Errno::eopnotsupp);
   EXPECT_ERRNO(world.super_block->set_xflag_dax(XflagDax::set), Errno::eopnotsupp);
+}
+
+// Nor do all tell where their blocks are: then there is no fiemap, and lseek takes all for data, as Linux does.
+TEST(OpenFile, NotEveryFileSystemTellsOfItsBlocks) {
+  World world;
+  OpenFile file = open(world, OpenMode::read_only);
+  EXPECT_ERRNO(file.fiemap({0, kPageSize}), Errno::eopnotsupp);
+  EXPECT_EQ(must(file.seek(17, Seek::data)), 17U);
+  EXPECT_EQ(must(file.seek(17, Seek::hole)), world.file->size());
+  EXPECT_ERRNO(file.seek(world.file->size(), Seek::data), Errno::enxio);
 }
 
 // What a handle writes it reads back.

@@ -48,6 +48,22 @@ TEST_F(RealtimeFiles, LieWhollyOnTheirDevice) {
   EXPECT_EQ(world.content(kOnRealtime), std::string(3 * kPage, 'r'));
 }
 
+TEST_F(RealtimeFiles, ShowInFiemapWhereTheyAreOnTheirDevice) {
+  // n8: bytes of the realtime device, which has nothing but files.
+  const auto data = world.create(kOnData);
+  const auto realtime = world.create(kOnRealtime);
+  for (const auto& file : {data, realtime}) {
+    must(file->pwrite(0, bytes(std::string(3 * kPage, 'f'))));
+    const FileExtent here = must(file->inode().direct_access({{0}, 1}, Access::read));
+    const auto extents = must(file->fiemap({0, 3 * kPage}));
+    ASSERT_EQ(extents.size(), 1U);
+    EXPECT_EQ(extents[0].device, here.device);
+    EXPECT_EQ(extents[0].physical, byte_of(here.device_page));
+    EXPECT_EQ(extents[0].length, 3 * kPage);
+    EXPECT_EQ(file->statx().blocks, 24U);
+  }
+}
+
 TEST_F(RealtimeFiles, StayWhereTheyAreOverCrashAndUnmount) {
   // From the log, and from a checkpoint.
   must(world.create(kOnRealtime)->pwrite(0, bytes("hello")));

@@ -11,6 +11,7 @@
 #include "daxsim/mm/process.hpp"
 #include "support/blocked_thread.hpp"
 #include "support/error_of.hpp"
+#include "support/fiemap_text.hpp"
 #include "support/linear_image.hpp"
 #include "support/realtime_world.hpp"
 
@@ -20,6 +21,7 @@ namespace {
 using namespace literals;
 using support::errno_of;
 using test::bytes;
+using test::fiemap_text;
 using test::Image;
 using test::RealtimeWorld;
 using test::ReflinkWorld;
@@ -89,6 +91,22 @@ TEST_F(ReflinkCalls, LeaveHolesWhereTheSourceHasNoData) {
   EXPECT_EQ(place(to, 2), place(from, 2));
   EXPECT_EQ(world.content("to"), std::string(2 * kPage, 't') + std::string(kPage + 100, 'f') +
                                      std::string(4 * kPage - 100, '\0') + std::string(kPage, 't'));
+}
+
+TEST_F(ReflinkCalls, ShowInFiemap) {
+  // p2, p5: shared extents end where a file has blocks of its own, and do not where only the number of owners differs.
+  const ByteRange all{0, 8 * kPage};
+  must(from->pwrite(0, bytes(std::string(8 * kPage, 'f'))));
+  EXPECT_EQ(fiemap_text(must(from->fiemap(all))), "0+8L");
+  EXPECT_EQ(reflink({0, 0}, 0), Errno{});
+  EXPECT_EQ(fiemap_text(must(from->fiemap(all))), "0+8sL");
+  EXPECT_TRUE(store(from, 'x'));
+  must(from->pwrite(3 * kPage, bytes("x")));
+  EXPECT_EQ(fiemap_text(must(from->fiemap(all))), "0+1 1+2s 3+1 4+4sL");
+  must(world.create("third")->reflink(*from, {5 * kPage, kPage}, 0));
+  EXPECT_EQ(fiemap_text(must(from->fiemap(all))), "0+1 1+2s 3+1 4+4sL");
+  EXPECT_EQ(from->statx().blocks, 64U);
+  EXPECT_EQ(to->statx().blocks, 64U);
 }
 
 TEST_F(ReflinkCalls, SurviveAnUnmount) {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace daxsim::cli {
+namespace daxsim::lab {
 
 // Letters to insert, delete or replace (Levenshtein).
 inline std::size_t letters_between(std::string_view a, std::string_view b) {
@@ -32,4 +32,4 @@ inline std::string nearest(std::string_view name, const std::vector<std::string>
                                    [name](const std::string& candidate) { return letters_between(name, candidate); });
 }
 
-}  // namespace daxsim::cli
+}  // namespace daxsim::lab
