@@ -209,6 +209,9 @@ Outcome ScenarioPlayer::with_file(const Step& step, FileSystem& fs, ScenarioProc
   if (file == nullptr) {
     return failed(kind_of(step.verb).name, Errno::ebadf);
   }
+  if (step.flag('m') != nullptr) {
+    return transfer_mapped(step, *file, process);
+  }
   switch (step.verb) {
     case Verb::close:
       return close(process);

@@ -212,10 +212,11 @@ Outcome ScenarioPlayer::soft_only(const Step& step, ScenarioProcess& process, Ma
       if (!pages.ok()) {
         return failed("mincore", pages.error());
       }
-      Outcome outcome = answered("mincore = 0");
+      Outcome outcome = answered("mincore = 0 ");
       for (const bool in_core : *pages) {
         outcome.answer += outcome.answer.empty() ? "" : " ";
         outcome.answer += in_core ? "1" : "0";
+        outcome.recorded += in_core ? "1" : "0";
       }
       return outcome;
     }
@@ -278,6 +279,42 @@ Outcome ScenarioPlayer::direct_io(const Step& step, ScenarioProcess& process, st
   return pinned.ok()
              ? answered(fmt::format("{} = {}", call, step.numbers[1]), static_cast<std::int64_t>(step.numbers[1]))
              : failed(call, pinned.error());
+}
+
+// A system call whose buffer is mapped memory. The kernel would fault pages in while it copies; here they are there before.
+Outcome ScenarioPlayer::transfer_mapped(const Step& step, File& file, ScenarioProcess& process) {
+  const std::uint64_t buffer = step.flag('m')->number;
+  const bool is_read = step.verb == Verb::pread;
+  const std::string_view call = is_read ? "pread" : "pwrite";
+  Mapped mapped;
+  {
+    const MutexLock guard(lock_);
+    if (process.mapping >= process.mappings.size() || buffer < process.mappings[process.mapping].bytes.offset) {
+      return failed(call, Errno::efault);
+    }
+    mapped = process.mappings[process.mapping];
+  }
+  if (mapped.live != nullptr) {
+    return cannot("system calls are given simulated memory only");
+  }
+  const std::uint64_t address = address_of(mapped, buffer);
+  const std::uint64_t first_page = address & ~(kPageSize - 1);
+  const std::uint64_t length = std::min(step.numbers[1], kMostTransfer);
+  if (!process.soft->populate(first_page, address + length - first_page, is_read ? Access::write : Access::read).ok()) {
+    return failed(call, Errno::efault);
+  }
+  std::vector<std::byte> bytes(length);
+  if (!is_read && !process.soft->read(address, bytes).ok()) {
+    return failed(call, Errno::efault);
+  }
+  const Result<std::uint64_t> done = is_read ? file.pread(step.numbers[0], bytes) : file.pwrite(step.numbers[0], bytes);
+  if (!done.ok()) {
+    return failed(call, done.error());
+  }
+  if (is_read && !process.soft->write(address, std::span(bytes).first(*done)).ok()) {
+    return failed(call, Errno::efault);
+  }
+  return answered(fmt::format("{} = {}", call, *done), static_cast<std::int64_t>(*done));
 }
 
 Outcome ScenarioPlayer::with_mapping(const Step& step, ScenarioProcess& process) {

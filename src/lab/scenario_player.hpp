@@ -95,7 +95,7 @@ class ScenarioPlayer {
     std::string name;
     std::shared_ptr<Device> device;
     std::optional<DeviceHandle> handle{};  // none: removed
-    Pfn first_frame{};                   // when it was attached last
+    Pfn first_frame{};                     // when it was attached last
   };
 
   struct Pinned {
@@ -140,6 +140,7 @@ class ScenarioPlayer {
   Outcome msync(const Step& step, ScenarioProcess& process, Mapped& mapped);
   Outcome madvise(const Step& step, ScenarioProcess& process, Mapped& mapped);
   Outcome soft_only(const Step& step, ScenarioProcess& process, Mapped& mapped);
+  Outcome transfer_mapped(const Step& step, File& file, ScenarioProcess& process);
   Outcome direct_io(const Step& step, ScenarioProcess& process, std::uint64_t address);
   Outcome with_mapping(const Step& step, ScenarioProcess& process);
 

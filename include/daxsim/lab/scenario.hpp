@@ -3,9 +3,10 @@
 // machines of their own:
 //
 //   const lab::Scenario scenario = lab::load_scenario("survives.scn").value();
-//   for (const lab::SimulatedMachine& machine : lab::machines_for(scenario).value()) {
-//     const lab::RunReport run = lab::run(scenario, machine);
-//     if (run.verdict == lab::RunReport::Verdict::failed) { puts(run.message.c_str()); }
+//   const std::vector<lab::SimulatedMachine> machines = lab::machines_for(scenario).value();
+//   for (const lab::SimulatedMachine& machine : machines) {
+//     const lab::RunReport report = lab::run(scenario, machine);
+//     if (report.verdict == lab::RunReport::Verdict::failed) { puts(report.message.c_str()); }
 //   }
 //
 // Threads: any; every run makes its own machine, with media in memory (/dev/shm) or else in temporary files. The same
