@@ -35,3 +35,13 @@ file(REMOVE "${cut}")
 if(NOT recording MATCHES "\next4\tc\tc2-store-same-page\t#PF\\(0x7\\) > [^\n]*\t\\(no result: process died or hung here\\)\n$")
   message(SEND_ERROR "trace_to_tsv of a trace that ends in a step:\n${recording}")
 endif()
+
+# A step that goes on in the next line of its label.
+file(READ "${sample}.trace" trace)
+string(REPLACE "c2-store-same-page" "c3-store-again+" trace "${trace}")
+file(WRITE "${cut}" "${trace}")
+execute_process(COMMAND "${PROGRAM}" ext4 c "${cut}" daxtest OUTPUT_VARIABLE recording)
+file(REMOVE "${cut}")
+if(NOT recording MATCHES "\next4\tc\tc3-store-again\t#PF\\(0x7\\) > [^\n]*\tstore \\+0x4 ok " OR recording MATCHES "again\\+")
+  message(SEND_ERROR "trace_to_tsv of a step of two lines:\n${recording}")
+endif()

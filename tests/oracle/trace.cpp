@@ -306,6 +306,7 @@ std::string whose(std::string_view task) { return joined({"[", task.substr(0, ta
 std::vector<Step> steps_of_trace(std::istream& trace, std::string_view guest_name) {
   std::vector<Step> steps;
   std::optional<Step> open;
+  std::optional<Step> begun;  // that goes on in a later line
   std::string text;
   while (std::getline(trace, text)) {
     const std::optional<Line> line = parse(text);
@@ -326,7 +327,19 @@ std::vector<Step> steps_of_trace(std::istream& trace, std::string_view guest_nam
       Step step = std::exchange(open, std::nullopt).value_or(Step{});
       step.label = end.substr(0, arrow);
       step.result = arrow == std::string_view::npos ? "" : trimmed(end.substr(arrow + 4));
-      steps.push_back(std::move(step));
+      const bool goes_on = step.label.ends_with('+');
+      if (goes_on) {
+        step.label.pop_back();
+      }
+      if (begun && step.label == begun->label) {
+        step.events.insert(step.events.begin(), begun->events.begin(), begun->events.end());
+        begun.reset();
+      }
+      if (goes_on) {
+        begun = std::move(step);
+      } else {
+        steps.push_back(std::move(step));
+      }
     }
   }
   if (open) {

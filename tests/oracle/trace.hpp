@@ -2,7 +2,7 @@
 // The text of ftrace, as the guest's init sets it up, made into the steps of a recording. The guest's program brackets
 // each step with two lines in trace_marker: ">> LABEL: what it does" and "<< LABEL => what came of it"; what the kernel
 // did between the two is the step's events, in the notation of tests/oracle/README.md. Lines outside of such brackets are
-// nobody's.
+// nobody's. A label that ends in '+' is of a step that goes on with the next line of that label: there are their events.
 #pragma once
 
 #include <iosfwd>
