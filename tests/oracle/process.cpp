@@ -597,16 +597,20 @@ Outcome Process::pin(const Step& step, std::uint64_t address) {
 }
 
 Outcome Process::unpin(std::uint64_t address) {
-  const std::scoped_lock lock(mutex_);
-  const auto pinned = std::ranges::find(pins_, address / kPage * kPage, &Pin::address);
-  if (pinned == pins_.end()) {
-    return refused("unpin", EINVAL);
+  Pin pinned;
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto found = std::ranges::find(pins_, address / kPage * kPage, &Pin::address);
+    if (found == pins_.end()) {
+      return refused("unpin", EINVAL);
+    }
+    pinned = *found;
+    pins_.erase(found);
   }
   std::array<std::byte, kPage> bytes{};
-  const Outcome outcome = called("unpin", ::read(pinned->pipe[0], bytes.data(), bytes.size()) < 0 ? -1 : 0);
-  ::close(pinned->pipe[0]);
-  ::close(pinned->pipe[1]);
-  pins_.erase(pinned);
+  const Outcome outcome = called("unpin", ::read(pinned.pipe[0], bytes.data(), bytes.size()) < 0 ? -1 : 0);
+  ::close(pinned.pipe[0]);
+  ::close(pinned.pipe[1]);
   return outcome;
 }
 
