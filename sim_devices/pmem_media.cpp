@@ -52,13 +52,15 @@ Result<void> PmemMedia::ask_for_extent(std::uint64_t at) noexcept {
   return {};
 }
 
-Result<void> PmemMedia::load(std::uint64_t chunk, std::byte* to) noexcept {
+Result<bool> PmemMedia::load(std::uint64_t chunk, std::byte* to) noexcept {
   const std::uint64_t start = chunk * kChunkSize;
   const std::uint64_t end = start + kChunkSize;
   if (reserved(chunk)) {
     // Written since the file was opened: what is remembered of it, and the host's idea of a hole, may be out of date.
-    return read(start, {to, kChunkSize});
+    DAXSIM_TRY_VOID(read(start, {to, kChunkSize}));
+    return true;
   }
+  bool has_data = false;
   for (std::uint64_t at = start; at < end;) {
     if (at < extent_.start || at >= extent_.end) {
       DAXSIM_TRY_VOID(ask_for_extent(at));
@@ -66,10 +68,11 @@ Result<void> PmemMedia::load(std::uint64_t chunk, std::byte* to) noexcept {
     const std::uint64_t part_end = std::min(end, extent_.end);
     if (extent_.data) {
       DAXSIM_TRY_VOID(read(at, {to + (at - start), part_end - at}));
+      has_data = true;
     }
     at = part_end;
   }
-  return {};
+  return has_data;
 }
 
 Result<void> PmemMedia::reserve(std::uint64_t chunk) noexcept {

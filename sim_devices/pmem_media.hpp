@@ -52,9 +52,10 @@ class PmemMedia {
     return reinterpret_cast<std::uint64_t*>(bytes + round_down(offset, kCacheLine));
   }
 
-  // Copies the data of a chunk to `to`, which is zero; holes are left alone.
+  // Copies the data of a chunk to `to`, which is zero; holes are left alone. False: all of it is a hole, and stays one until
+  // it is reserved.
   // Errors: Errno::eio (the file cannot be read, or was truncated). Context: fault path; waits for the disk.
-  Result<void> load(std::uint64_t chunk, std::byte* to) noexcept;
+  Result<bool> load(std::uint64_t chunk, std::byte* to) noexcept;
   // As MediaFile::read().
   Result<void> read(std::uint64_t offset, std::span<std::byte> to) const noexcept { return file_.read(offset, to); }
 

@@ -85,6 +85,7 @@ Result<std::unique_ptr<DaxDevice>> PmemView::create(std::shared_ptr<PmemMedia> m
   {
     const MutexLock guard(view->fill_lock_);
     DAXSIM_TRY(view->loaded_, PageSet::create(chunk_of(pages_for(size))));
+    DAXSIM_TRY(view->holes_, PageSet::create(chunk_of(pages_for(size))));
   }
   view->memory_file_ = Descriptor(::memfd_create("daxsim-pmem", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!view->memory_file_.is_open()) {
@@ -134,8 +135,11 @@ Result<void> PmemView::touch(Pgoff page, std::uint64_t pages) noexcept {
   const MutexLock guard(fill_lock_);
   for (std::uint64_t chunk = chunk_of(page.value); chunk <= chunk_of(page.value + pages - 1); ++chunk) {
     if (!loaded_.test(chunk)) {
-      DAXSIM_TRY_VOID(media_->load(chunk, memory_.data() + chunk * kChunkSize));
+      DAXSIM_TRY(const bool has_data, media_->load(chunk, memory_.data() + chunk * kChunkSize));
       loaded_.insert(chunk);
+      if (!has_data) {
+        holes_.insert(chunk);
+      }
     }
   }
   DAXSIM_TRY_VOID(populate(page, pages));
@@ -168,7 +172,12 @@ Result<std::uint64_t> PmemView::changed_lines(std::uint64_t page, std::uint64_t 
   if (media_->reserved(chunk_of(page))) {
     return differing_lines(view, media_->line(page * kPageSize), wanted);
   }
-  std::array<std::uint64_t, kPageSize / sizeof(std::uint64_t)> media;
+  using Page = std::array<std::uint64_t, kPageSize / sizeof(std::uint64_t)>;
+  if (holes_.test(chunk_of(page))) {
+    static constexpr Page kZeros{};
+    return differing_lines(view, kZeros.data(), wanted);
+  }
+  Page media;
   DAXSIM_TRY_VOID(media_->read(page * kPageSize, std::as_writable_bytes(std::span(media))));
   return differing_lines(view, media.data(), wanted);
 }

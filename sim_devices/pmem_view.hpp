@@ -102,6 +102,7 @@ class PmemView final : public DaxDevice {
 
   Mutex fill_lock_{LockRank::media};
   PageSet loaded_ DAXSIM_GUARDED_BY(fill_lock_);  // chunks
+  PageSet holes_;  // chunks of which the media had nothing when they were loaded; inserted to under fill_lock_
 
   Mutex log_lock_{LockRank::media};
   UnfencedLog log_ DAXSIM_GUARDED_BY(log_lock_);

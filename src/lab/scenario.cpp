@@ -17,6 +17,9 @@ namespace lab {
 namespace {
 
 constexpr std::size_t kLastEvents = 12;
+// What one line may do that expects events, and what it may do where all are kept.
+constexpr std::size_t kRingEvents = std::size_t{1} << 11;
+constexpr std::size_t kKeptRingEvents = std::size_t{1} << 17;
 
 // --- machines ---
 
@@ -89,7 +92,8 @@ std::expected<void, ScenarioError> declare(const std::string& file, const Line& 
 
 class Running {
  public:
-  Running(const SimulatedMachine& machine, Keep keep, Judge judge) : player_(machine), keep_(keep), judge_(judge) {}
+  Running(const SimulatedMachine& machine, Keep keep, Judge judge)
+      : player_(machine, keep == Keep::events ? kKeptRingEvents : kRingEvents), keep_(keep), judge_(judge) {}
 
   RunReport play(const std::vector<Step>& steps);
 

@@ -48,10 +48,10 @@ bool BackgroundStep::finish() const {
 
 // --- the player ---
 
-ScenarioPlayer::ScenarioPlayer(const SimulatedMachine& kind)
+ScenarioPlayer::ScenarioPlayer(const SimulatedMachine& kind, std::size_t ring_events)
     : kind_(kind),
       default_adapter_(kind.adapter == nullptr ? *find_adapter_kind("ext4") : *kind.adapter),
-      machine_(MachineOptions{.era = kind.era, .design = kind.design}),
+      machine_(MachineOptions{.era = kind.era, .design = kind.design, .ring_events = ring_events}),
       adapter_(&default_adapter_) {}
 
 ScenarioPlayer::~ScenarioPlayer() {

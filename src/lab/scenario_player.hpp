@@ -73,7 +73,7 @@ class BackgroundStep {
 
 class ScenarioPlayer {
  public:
-  explicit ScenarioPlayer(const SimulatedMachine& kind);
+  ScenarioPlayer(const SimulatedMachine& kind, std::size_t ring_events);
   ~ScenarioPlayer();
   ScenarioPlayer(const ScenarioPlayer&) = delete;
   ScenarioPlayer& operator=(const ScenarioPlayer&) = delete;

@@ -14,7 +14,7 @@ DAXSIM_BEGIN
 namespace lab {
 namespace {
 
-constexpr std::uint64_t kDefaultSize = std::uint64_t{64} << 20;
+constexpr std::uint64_t kDefaultSize = std::uint64_t{8} << 20;
 
 // The first of "a,b,c", which it is taken from.
 std::string_view take_option(std::string_view& options) noexcept {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The examples in docs/scenario-language.md run as written, on every machine that they declare, and use every verb.
+// The examples in docs/scenario-language.md and README.md run as written, on every machine that they declare, and use every verb.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -14,19 +14,19 @@ namespace daxsim::lab {
 namespace {
 
 struct Example {
-  std::string name;  // "scenario-language.md:12"
+  std::string name;  // "docs/scenario-language.md:12"
   std::string text;
 };
 
-std::vector<Example> examples() {
-  std::ifstream file(DAXSIM_SCENARIO_LANGUAGE);
+std::vector<Example> examples_of(const std::string& document) {
+  std::ifstream file(std::string(DAXSIM_SOURCE_FOLDER "/") + document);
   std::vector<Example> found;
   bool inside = false;
   unsigned number = 0;
   for (std::string line; std::getline(file, line);) {
     ++number;
     if (line == "```scn") {
-      found.push_back({"scenario-language.md:" + std::to_string(number), {}});
+      found.push_back({document + ":" + std::to_string(number), {}});
       inside = true;
     } else if (line == "```") {
       inside = false;
@@ -36,10 +36,13 @@ std::vector<Example> examples() {
   }
   return found;
 }
+std::vector<Example> language_examples() { return examples_of("docs/scenario-language.md"); }
 
 TEST(ScenarioDocument, ExamplesRunAsWritten) {
-  ASSERT_GE(examples().size(), 6u);
-  for (const Example& example : examples()) {
+  std::vector<Example> examples = language_examples();
+  ASSERT_GE(examples.size(), 6u);
+  examples.push_back(examples_of("README.md").at(0));
+  for (const Example& example : examples) {
     const auto scenario = parse_scenario(example.text, example.name);
     ASSERT_TRUE(scenario) << scenario.error().text();
     const auto machines = machines_for(*scenario);
@@ -53,7 +56,7 @@ TEST(ScenarioDocument, ExamplesRunAsWritten) {
 
 TEST(ScenarioDocument, EveryVerbHasAnExample) {
   std::set<Verb> used;
-  for (const Example& example : examples()) {
+  for (const Example& example : language_examples()) {
     const auto scenario = parse_scenario(example.text, example.name);
     ASSERT_TRUE(scenario) << scenario.error().text();
     const auto steps = steps_of(*scenario, {});

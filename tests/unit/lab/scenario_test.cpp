@@ -97,8 +97,8 @@ TEST(ScenarioText, ErrorsSayWhereAndWhatWasExpected) {
   EXPECT_EQ(error_of("mread 4x 1"), "t.scn:1:7: expected a number (4k, 0x10, 3*4k+100), not 4x");
   EXPECT_EQ(error_of("mread 1 2 3"), "t.scn:1:11: expected mread OFFSET LENGTH");
   EXPECT_EQ(error_of("fsync now"), "t.scn:1:7: fsync takes no arguments");
-  EXPECT_EQ(error_of("pwrite -Q 0 1"), "t.scn:1:8: pwrite has no flag -Q: pwrite [-S BYTE] OFFSET LENGTH");
-  EXPECT_EQ(error_of("pwrite -S"), "t.scn:1:8: expected a value after -S: pwrite [-S BYTE] OFFSET LENGTH");
+  EXPECT_EQ(error_of("pwrite -Q 0 1"), "t.scn:1:8: pwrite has no flag -Q: pwrite [-S BYTE] [-m BUFFER] OFFSET LENGTH");
+  EXPECT_EQ(error_of("pwrite -S"), "t.scn:1:8: expected a value after -S: pwrite [-S BYTE] [-m BUFFER] OFFSET LENGTH");
   EXPECT_EQ(error_of("echo ${nme"), "t.scn:1:11: expected } after the name of a variable");
   EXPECT_EQ(error_of("param name = 1\necho ${nme}"), "t.scn:2:6: no variable named nme; did you mean name?");
   EXPECT_EQ(error_of("echo \"a"), "t.scn:1:8: expected \" at the end of the quoted text");
