@@ -137,8 +137,10 @@ Status conduct(std::span<const Step> steps, const FileSystemKind& file_system) {
     install_signal_handlers();
     return [&machine, process = std::make_shared<Process>(kMountPoint, kDirectFile)](const Step& step) {
       process->read_page_tables(machine.may_read_page_tables(step));
-      const std::optional<Outcome> outcome = machine.play(step);
-      return outcome ? *outcome : process->play(step);
+      const std::optional<Outcome> of_machine = machine.play(step);
+      Outcome outcome = of_machine ? *of_machine : process->play(step);
+      outcome.recorded += take_notice();
+      return outcome;
     };
   });
   std::string first_failure;
