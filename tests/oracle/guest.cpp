@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <expected>
 #include <memory>
@@ -29,7 +30,7 @@ namespace {
 
 namespace lab = daxsim::lab;
 
-enum Status { kPassed = 0, kFailed = 1, kBad = 2, kSkipped = 3 };
+enum class Status : std::uint8_t { passed = 0, failed = 1, bad = 2, skipped = 3 };
 
 Status finish(Status status, const std::string& why) {
   fmt::print("@ {}\n", why);
@@ -126,18 +127,20 @@ bool is_about_space(const Step& step) {
 // All lines are played, also behind one that did something else than it expects: what the kernel did is what this is for.
 Status conduct(std::span<const Step> steps, const FileSystemKind& file_system) {
   if (std::ranges::any_of(steps, is_about_space)) {
-    return finish(kSkipped, "it is about a device that is full");
+    return finish(Status::skipped, "it is about a device that is full");
   }
   const RealMachine machine(file_system, steps);
   if (!machine.prepare()) {
-    return finish(kBad, "the file system cannot be made or mounted");
+    return finish(Status::bad, "the file system cannot be made or mounted");
   }
   Actors actors(steps, [&machine]() -> Actors::Player {
     install_signal_handlers();
     return [&machine, process = std::make_shared<Process>(kMountPoint, kDirectFile)](const Step& step) {
       process->read_page_tables(machine.may_read_page_tables(step));
-      const std::optional<Outcome> outcome = machine.play(step);
-      return outcome ? *outcome : process->play(step);
+      const std::optional<Outcome> of_machine = machine.play(step);
+      Outcome outcome = of_machine ? *of_machine : process->play(step);
+      outcome.recorded += take_notice();
+      return outcome;
     };
   });
   std::string first_failure;
@@ -148,7 +151,7 @@ Status conduct(std::span<const Step> steps, const FileSystemKind& file_system) {
     const std::optional<Outcome> outcome = actors.play(number);
     const std::string where = fmt::format("{}:{}: {}", step.file, step.line, step.command);
     if (!outcome) {
-      return finish(kFailed, where + ": the process died, or never came back");
+      return finish(Status::failed, where + ": the process died, or never came back");
     }
     tracer.mark(fmt::format("<< {} => {}", step.label, outcome->recorded));
     const std::string said =
@@ -156,30 +159,30 @@ Status conduct(std::span<const Step> steps, const FileSystemKind& file_system) {
     fmt::print("{:>5}  {:<56}  {}\n", step.line, said, outcome->recorded);
     std::fflush(stdout);
     if (outcome->kind == Outcome::Kind::cannot) {
-      return finish(kSkipped, fmt::format("{}: {}", where, outcome->recorded));
+      return finish(Status::skipped, fmt::format("{}: {}", where, outcome->recorded));
     }
     if (const std::string missed = unmet(step, *outcome); !missed.empty()) {
       first_failure = first_failure.empty() ? fmt::format("{}: {}", where, missed) : first_failure;
       fmt::print("       {}\n", missed);
     }
   }
-  return first_failure.empty() ? finish(kPassed, "") : finish(kFailed, first_failure);
+  return first_failure.empty() ? finish(Status::passed, "") : finish(Status::failed, first_failure);
 }
 
 Status play(const FileSystemKind& file_system, const char* file) {
   const auto scenario = lab::load_scenario(file);
   if (!scenario) {
-    return finish(kBad, scenario.error().text());
+    return finish(Status::bad, scenario.error().text());
   }
   const auto machine = machine_for(*scenario, file_system);
   if (!machine) {
-    return finish(kBad, machine.error().text());
+    return finish(Status::bad, machine.error().text());
   }
   if (!*machine) {
-    return finish(kSkipped, "it is not about such a machine");
+    return finish(Status::skipped, "it is not about such a machine");
   }
   const auto steps = lab::steps_of(*scenario, **machine);
-  return steps ? conduct(*steps, file_system) : finish(kBad, steps.error().text());
+  return steps ? conduct(*steps, file_system) : finish(Status::bad, steps.error().text());
 }
 
 }  // namespace
@@ -190,7 +193,7 @@ int main(int argc, char** argv) {
       argc == 4 && std::string_view(argv[1]) == "--fs" ? oracle::find_file_system(argv[2]) : nullptr;
   if (file_system == nullptr) {
     fmt::print(stderr, "usage: oracle_guest --fs ext4|ext4nj|xfs|xfsrmap SCENARIO\n");
-    return oracle::kBad;
+    return static_cast<int>(oracle::Status::bad);
   }
-  return oracle::play(*file_system, argv[3]);
+  return static_cast<int>(oracle::play(*file_system, argv[3]));
 }

@@ -44,6 +44,7 @@ const std::array kFileSystems{
 // Its exit status; what it says goes to the report.
 int run(const std::vector<std::string>& words) {
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (const std::string& word : words) {
     arguments.push_back(const_cast<char*>(word.c_str()));
   }

@@ -81,9 +81,40 @@ Outcome refused(const std::string& call, int error) {
 
 void wake(int /*signal*/) {}
 
+// Signals that came without an access: the kernel tells who maps memory that it takes away.
+struct Notice {
+  std::atomic<int> count{0};
+  siginfo_t last{};
+};
+Notice notice;
+
+void note(int number, siginfo_t* info, void* /*context*/) {
+  if (number != SIGBUS || (info->si_code != BUS_MCEERR_AR && info->si_code != BUS_MCEERR_AO)) {
+    // A fault of this program's own, which comes again.
+    std::signal(number, SIG_DFL);
+    return;
+  }
+  notice.last = *info;
+  ++notice.count;
+}
+
+std::string notice_text(int count) {
+  const FaultSignal signal{.number = SIGBUS,
+                           .code = notice.last.si_code,
+                           .address = reinterpret_cast<std::uintptr_t>(notice.last.si_addr),
+                           .address_lsb = static_cast<unsigned>(notice.last.si_addr_lsb)};
+  return fmt::format(", {} (n={})", signalled("async", signal, kFirstAddress).recorded, count);
+}
+
 }  // namespace
 
 void install_signal_handlers() {
+  struct sigaction noting{};
+  noting.sa_sigaction = &note;
+  noting.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &noting, nullptr);
+  sigaction(SIGSEGV, &noting, nullptr);
+  // It passes on what is not its own.
   daxsim::lab::guard_accesses();
   struct sigaction action{};
   action.sa_handler = &wake;
@@ -101,6 +132,11 @@ std::optional<Process::File> Process::current_file() {
 std::optional<Process::Mapping> Process::current_mapping() {
   const std::scoped_lock lock(mutex_);
   return mapping_ < mappings_.size() ? std::optional(mappings_[mapping_]) : std::nullopt;
+}
+
+std::string take_notice() {
+  const int count = notice.count.exchange(0);
+  return count == 0 ? std::string() : notice_text(count);
 }
 
 Outcome Process::play(const Step& step) {
@@ -597,16 +633,20 @@ Outcome Process::pin(const Step& step, std::uint64_t address) {
 }
 
 Outcome Process::unpin(std::uint64_t address) {
-  const std::scoped_lock lock(mutex_);
-  const auto pinned = std::ranges::find(pins_, address / kPage * kPage, &Pin::address);
-  if (pinned == pins_.end()) {
-    return refused("unpin", EINVAL);
+  Pin pinned;
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto found = std::ranges::find(pins_, address / kPage * kPage, &Pin::address);
+    if (found == pins_.end()) {
+      return refused("unpin", EINVAL);
+    }
+    pinned = *found;
+    pins_.erase(found);
   }
   std::array<std::byte, kPage> bytes{};
-  const Outcome outcome = called("unpin", ::read(pinned->pipe[0], bytes.data(), bytes.size()) < 0 ? -1 : 0);
-  ::close(pinned->pipe[0]);
-  ::close(pinned->pipe[1]);
-  pins_.erase(pinned);
+  const Outcome outcome = called("unpin", ::read(pinned.pipe[0], bytes.data(), bytes.size()) < 0 ? -1 : 0);
+  ::close(pinned.pipe[0]);
+  ::close(pinned.pipe[1]);
   return outcome;
 }
 

@@ -21,6 +21,10 @@ namespace oracle {
 void install_signal_handlers();
 
 // Threads: any; a call that waits does not keep others from playing.
+// What the kernel told this process with a signal since the last time, as part of a result:
+// ", async SIGBUS si_code=BUS_MCEERR_AR(4) si_addr=BASE+0x1000 lsb=12 (n=2)"; empty when it told nothing.
+std::string take_notice();
+
 class Process {
  public:
   // Files are in `folder`, and `direct_file` is the other file of direct-io.
