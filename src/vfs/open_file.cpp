@@ -112,7 +112,10 @@ Result<std::uint64_t> OpenFile::pwrite(std::uint64_t offset, std::span<const std
 }
 
 Result<void> OpenFile::truncate(std::uint64_t size) {
-  DAXSIM_TRY_VOID(may_modify());
+  DAXSIM_TRY_VOID(super_block_->check_alive());
+  if (mode_ == OpenMode::read_only) {
+    return Errno::einval;
+  }
   return inode_->truncate(size);
 }
 

@@ -76,8 +76,9 @@ class OpenFile {
   Result<std::uint64_t> seek(std::uint64_t offset, Seek what);
   // Errors: Errno::ebadf (read-only handle), and those of Inode::write.
   Result<std::uint64_t> pwrite(std::uint64_t offset, std::span<const std::byte> from);
-  // Errors: Errno::ebadf (read-only handle), and those of the Inode call of the same name.
+  // ftruncate(2). Errors: Errno::einval (read-only handle, as on Linux), and those of Inode::truncate.
   Result<void> truncate(std::uint64_t size);
+  // Errors: Errno::ebadf (read-only handle), and those of Inode::fallocate.
   Result<void> fallocate(Fallocate mode, ByteRange bytes);
   // Errors: Errno::ebadf (read-only handle), Errno::exdev (`source` is on another file system), and those of
   // Inode::reflink.

@@ -64,7 +64,7 @@ TEST(PerfettoTrace, EverySliceThatBeginsEnds) {
       stack.push_back(event.at("name"));
     } else if (event.at("ph") == "E") {
       ASSERT_FALSE(stack.empty());
-      EXPECT_EQ(stack.back(), event.at("name"));
+      EXPECT_EQ(stack.back(), event.at("name").get<std::string>());
       stack.pop_back();
     }
   }

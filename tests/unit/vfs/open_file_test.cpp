@@ -26,7 +26,7 @@ TEST(OpenFile, ReadOnlyRefusesChanges) {
   EXPECT_TRUE(file.fsync().ok());
   EXPECT_TRUE(file.fdatasync().ok());
   EXPECT_ERRNO(file.pwrite(0, kBytes), Errno::ebadf);
-  EXPECT_ERRNO(file.truncate(0), Errno::ebadf);
+  EXPECT_ERRNO(file.truncate(0), Errno::einval);
   EXPECT_ERRNO(file.fallocate(Fallocate::punch_hole, {0, kPageSize}), Errno::ebadf);
   EXPECT_EQ(world.file->size(), (2 * kPagesPerPmd) << kPageShift);
 }
