@@ -20,7 +20,11 @@ std::string_view event_name(EventType type) noexcept {
       "dax_finish_sync_fault",
       "vmf_insert_mixed",
       "vmf_insert_mixed_mkwrite",
+      "vmf_insert_page_mkwrite",
       "vmf_insert_pfn_pmd",
+      "vmf_insert_folio_pmd",
+      "__split_huge_pmd",
+      "wp_page_copy",
       "dax_writeback_range",
       "dax_writeback_range_done",
       "dax_writeback_one",
@@ -28,15 +32,23 @@ std::string_view event_name(EventType type) noexcept {
       "dax_flush",
       "dax_direct_access",
       "dax_zero_range",
+      "dax_truncate_page",
+      "dax_iomap_cow_copy",
+      "dax_iomap_copy_around",
       "dax_copy_from_iter",
       "dax_copy_to_iter",
+      "dax_iomap_rw",
       "dax_delete_mapping_entry",
       "dax_invalidate_mapping_entry_sync",
+      "invalidate_inode_pages2_range",
+      "dax_break_layout",
+      "dax_break_layout_final",
       "dax_layout_busy_page",
       "dax_break_layouts_wait",
       "dax_wait_entry",
       "dax_wait_entry_done",
       "unmap_mapping_pages",
+      "unmap_mapping_range",
       "fsync_start",
       "fsync_done",
       "journal_commit",
@@ -131,6 +143,12 @@ std::string fs_dax_text(const Event& e) {
       return fmt::format("{}: index={} ret={}", name, e.pgoff.value, e.ret);
     case EventType::unmap_mapping_pages:
       return fmt::format("{}: start={} nr={} even_cows={}", name, e.pgoff.value, e.last, e.flags);
+    case EventType::unmap_mapping_range:
+      return fmt::format("{}: begin={} len={} even_cows={}", name, e.address, e.length, e.flags);
+    case EventType::invalidate_inode_pages2_range:
+      return fmt::format("{}: start={} end={}", name, e.pgoff.value, e.last);
+    case EventType::dax_iomap_rw:
+      return fmt::format("{}: ret={}", name, e.ret);
     case EventType::dax_holder_notify_failure:
       return fmt::format("{}: off=0x0 len=0xffffffffffffffff flags={:#x} ret={}", name, e.flags, e.ret);
     case EventType::signal_generate:

@@ -6,6 +6,7 @@
 
 #include "dax/costs.hpp"
 #include "dax/direct_access.hpp"
+#include "dax/trace.hpp"
 #include "daxsim/device/attachment.hpp"
 
 DAXSIM_BEGIN
@@ -21,6 +22,27 @@ Result<void> CopyOnWrite::begin(PageRange pages) noexcept {
   DAXSIM_TRY(new_, inode_.begin_copy(pages));
   begun_ = true;
   return {};
+}
+
+Result<void> CopyOnWrite::find_memory() noexcept {
+  if (new_.memory.pages == 0) {
+    DAXSIM_TRY(const FileExtent located, generic_direct_access(new_));
+    if (located.pages != new_.pages) {
+      return Errno::eio;
+    }
+    new_ = located;
+  }
+  return {};
+}
+
+Result<void> CopyOnWrite::begin_copying() noexcept {
+  const bool is_whole = context_.policy.shared_mappings == SharedMappings::taken_by_stores;
+  emit(is_whole ? EventType::dax_iomap_cow_copy : EventType::dax_iomap_copy_around, inode_,
+       {.pgoff = new_.pages.first, .length = new_.pages.pages << kPageShift});
+  FileExtent source = old_;
+  source.pages.pages = std::min(old_.pages.pages, new_.pages.pages);
+  const Result<FileExtent> located = generic_direct_access(source);
+  return located.ok() ? Result<void>() : Result<void>(located.error());
 }
 
 Result<void> CopyOnWrite::copy(ByteRange bytes) noexcept {

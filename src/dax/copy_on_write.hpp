@@ -33,11 +33,16 @@ class CopyOnWrite {
 
   // For `pages`, some of the old ones, or the first of them. Errors: those of Inode::begin_copy.
   Result<void> begin(PageRange pages) noexcept;
+  // Asks the device for the memory of the new blocks. Errors: those of Attachment::direct_access, Errno::eio.
+  Result<void> find_memory() noexcept;
   // The new blocks.
   [[nodiscard]] const FileExtent& blocks() const noexcept { return new_; }
   [[nodiscard]] std::uint64_t device_offset(std::uint64_t byte) const noexcept {
     return byte_of(new_.device_page) + (byte - byte_of(new_.pages.first));
   }
+  // Says that a copy begins, and asks the device for the memory of the old blocks. Errors: those of
+  // Attachment::direct_access.
+  Result<void> begin_copying() noexcept;
   // These bytes of the file. Errors: those of Attachment::read and write.
   Result<void> copy(ByteRange bytes) noexcept;
   // Errors: those of Inode::end_copy.
@@ -63,17 +68,19 @@ Result<std::uint64_t> write_elsewhere(const Context& context, Inode& inode, cons
   const std::uint64_t begin = byte_of(pages.first);
   const std::uint64_t end = byte_of(pages.end());
   const std::uint64_t middle = std::min(bytes.end(), end);
-  DAXSIM_TRY_VOID(save_straddling(context, inode, pages));
-  // Nobody can store from here on: what is copied is what there is.
-  inode.mapping().unmap_pages(pages, EvenCows::no);
+  if (!old.shared || context.policy.shared_mappings == SharedMappings::taken_by_all) {
+    DAXSIM_TRY_VOID(save_straddling(context, inode, pages));
+    if (context.policy.takes(Step::clear_dirty_before_copy)) {
+      clear_dirty(inode, pages);
+    }
+    // Nobody can store from here on: what is copied is what there is. A dirty entry stays (B23).
+    static_cast<void>(invalidate_pages(context, inode, pages).ok());
+  }
+  DAXSIM_TRY_VOID(copy.find_memory());
+  DAXSIM_TRY_VOID(copy.begin_copying());
   DAXSIM_TRY_VOID(copy.copy({begin, bytes.offset - begin}));
   DAXSIM_TRY_VOID(put(*copy.blocks().device, copy.device_offset(bytes.offset), middle - bytes.offset));
   DAXSIM_TRY_VOID(copy.copy({middle, end - middle}));
-  if (context.policy.takes(Step::clear_dirty_before_copy)) {
-    clear_dirty(inode, pages);
-  }
-  // A dirty entry stays (B23).
-  static_cast<void>(invalidate_pages(context, inode, pages).ok());
   DAXSIM_TRY_VOID(copy.finish());
   return pages.pages;
 }

@@ -39,7 +39,7 @@ Result<FileExtent> locate(Inode& inode, PageRange pages, Access access) noexcept
   }
   if (extent->pages.first != pages.first || extent->pages.empty()) {
     extent = Errno::eio;
-  } else if (extent->memory.pages == 0) {
+  } else if (extent->memory.pages == 0 && !(extent->shared && access == Access::write)) {
     look_up_memory(extent);
   }
   return extent;

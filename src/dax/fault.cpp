@@ -84,8 +84,12 @@ FaultOutcome install_hole(Fault& fault, EntryLock& lock, const FileExtent& exten
   if (!lock.entry().is_real()) {
     lock.replace(Entry::zero(zero_page.value, fault.request.order));
   }
+  const bool dirty = fault.context.policy.read_fault == ReadFaultEntry::dirty;
   emit(EventType::dax_insert_entry, fault.inode, fault.request,
-       {.pgoff = fault.first(), .last = fault.pages().pages, .pfn = zero_page});
+       {.pgoff = fault.first(), .last = fault.pages().pages, .pfn = zero_page, .flags = dirty ? 1U : 0U});
+  if (dirty) {
+    lock.mark_dirty();
+  }
 
   const FaultOutcome outcome = fault.request.vma.install({
       .pgoff = fault.first(),
@@ -118,29 +122,39 @@ bool commits_first(const Fault& fault, const FileExtent& extent) noexcept {
          fault.context.policy.takes(Step::commit_before_mapping);
 }
 
-// dax_insert_entry, vmf_insert_mixed
-FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent& extent) noexcept {
-  const FaultRequest& request = fault.request;
-  const bool write = request.is_write();
-  const bool commit_first = commits_first(fault, extent);
-  const bool dirty = write ? !commit_first : fault.context.policy.read_fault == ReadFaultEntry::dirty;
+bool ends_dirty(const Fault& fault, const FileExtent& extent) noexcept {
+  return fault.request.is_write() ? !commits_first(fault, extent)
+                                  : fault.context.policy.read_fault == ReadFaultEntry::dirty;
+}
 
-  emit(EventType::dax_insert_entry, fault.inode, request,
-       {.pgoff = fault.first(), .last = fault.pages().pages, .pfn = extent.memory.pfn, .flags = dirty ? 1U : 0U});
+void tell_of_entry(const Fault& fault, const FileExtent& extent) noexcept {
+  emit(EventType::dax_insert_entry, fault.inode, fault.request,
+       {.pgoff = fault.first(),
+        .last = fault.pages().pages,
+        .pfn = extent.memory.pfn,
+        .flags = ends_dirty(fault, extent) ? 1U : 0U});
+}
 
+// Brings the storage into the entry. Errors: those of payload_of.
+Result<void> insert_entry(Fault& fault, EntryLock& lock, const FileExtent& extent) noexcept {
   const Entry before = lock.entry();
+  const bool is_shared = extent.shared && fault.context.policy.shared_mappings == SharedMappings::taken_by_all;
+  if (is_shared || (before.is_zero() && fault.context.policy.takes(Step::unmap_zero_page_on_write))) {
+    fault.inode.mapping().unmap_pages(fault.pages(), EvenCows::no);
+  }
   // An entry of storage stays as it is, also when it is larger than the fault.
   if (!before.is_real()) {
-    const Result<std::uint64_t> payload = payload_of(fault, extent);
-    if (!payload.ok()) {
-      return FaultOutcome::from(payload.error());
-    }
-    if (before.is_zero() && fault.context.policy.takes(Step::unmap_zero_page_on_write)) {
-      fault.inode.mapping().unmap_pages({fault.first(), before.pages()}, EvenCows::no);
-    }
-    lock.replace(Entry::real(*payload, request.order));
+    DAXSIM_TRY(const std::uint64_t payload, payload_of(fault, extent));
+    lock.replace(Entry::real(payload, fault.request.order));
   }
+  return {};
+}
 
+// vmf_insert_mixed
+FaultOutcome install(Fault& fault, EntryLock& lock, const FileExtent& extent) noexcept {
+  const FaultRequest& request = fault.request;
+  const bool write = request.is_write();
+  const bool dirty = ends_dirty(fault, extent);
   const Installation what{
       .pgoff = fault.first(),
       .order = request.order,
@@ -148,7 +162,7 @@ FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent&
       .memory = extent.memory,
       .extent = run_of(extent),
   };
-  if (commit_first) {
+  if (commits_first(fault, extent)) {
     fault.unfinished.emplace(SyncFault{.entry = lock.entry(), .what = what});
     lock.keep();
     return FaultOutcome::needdsync;
@@ -161,6 +175,14 @@ FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent&
     lock.keep();
   }
   return outcome;
+}
+
+FaultOutcome insert_and_install(Fault& fault, EntryLock& lock, const FileExtent& extent) noexcept {
+  tell_of_entry(fault, extent);
+  if (const Result<void> inserted = insert_entry(fault, lock, extent); !inserted.ok()) {
+    return FaultOutcome::from(inserted.error());
+  }
+  return install(fault, lock, extent);
 }
 
 // A huge entry of shared blocks is in the way of one page that gets another block. It goes, and the access faults again.
@@ -186,20 +208,28 @@ FaultOutcome copy_and_install(Fault& fault, EntryLock& lock, const FileExtent& o
   }
   CopyOnWrite copy(fault.context, fault.inode, old);
   Result<void> done = copy.begin(fault.pages());
+  if (done.ok()) {
+    done = copy.find_memory();
+  }
   const FileExtent& blocks = copy.blocks();
   if (request.order != 0 &&
       (!done.ok() || blocks.pages.pages < kPagesPerPmd || blocks.memory.pfn.value % kPagesPerPmd != 0)) {
     return FaultOutcome::fallback;
   }
-  if (done.ok()) {
-    done = copy.copy({byte_of(fault.first()), fault.pages().pages << kPageShift});
-  }
   const Result<std::uint64_t> payload = done.ok() ? payload_of(fault, blocks) : done.error();
   if (!payload.ok()) {
     return FaultOutcome::from(payload.error());
   }
+  tell_of_entry(fault, blocks);
   fault.inode.mapping().unmap_pages(fault.pages(), EvenCows::no);
-  if (done = copy.finish(); !done.ok()) {
+  done = copy.begin_copying();
+  if (done.ok()) {
+    done = copy.copy({byte_of(fault.first()), fault.pages().pages << kPageShift});
+  }
+  if (done.ok()) {
+    done = copy.finish();
+  }
+  if (!done.ok()) {
     return FaultOutcome::from(done.error());
   }
   lock.replace(Entry::real(*payload, request.order));
@@ -208,7 +238,7 @@ FaultOutcome copy_and_install(Fault& fault, EntryLock& lock, const FileExtent& o
   if (!commits_first(fault, blocks)) {
     lock.mark_copied();
   }
-  return insert_and_install(fault, lock, blocks);
+  return install(fault, lock, blocks);
 }
 
 // A fault on a page of which the file system has said what it is.
@@ -292,6 +322,13 @@ bool pmd_fits(const Fault& fault) noexcept {
          pmd_address + kPmdSize <= request.vma.end() && fault.pages().end().value <= fault.inode.size_in_pages();
 }
 
+// The blocks that are there are too few for a huge page: no device is asked.
+bool is_in_pieces(const Fault& fault) noexcept {
+  const Result<FileExtent> blocks = fault.inode.report_blocks(fault.pages());
+  const bool may_grow = fault.access() == Access::write && blocks.ok() && blocks->kind != FileExtent::Kind::memory;
+  return blocks.ok() && !may_grow && blocks->pages.pages < kPagesPerPmd;
+}
+
 FaultOutcome pmd_fault_locked(Fault& fault) noexcept {
   Inode& inode = fault.inode;
   Vma& vma = fault.request.vma;
@@ -315,6 +352,9 @@ FaultOutcome pmd_fault_locked(Fault& fault) noexcept {
   }
   // From here on the PTE fault that follows a fallback reports the true error.
   const Access access = fault.access();
+  if (is_in_pieces(fault)) {
+    return FaultOutcome::fallback;
+  }
   const Result<FileExtent> extent = locate(inode, fault.pages(), access);
   if (!extent.ok() || extent->pages.pages < kPagesPerPmd) {
     return FaultOutcome::fallback;
@@ -339,7 +379,8 @@ FaultOutcome pmd_fault(Fault& fault) noexcept {
   Vma& vma = fault.request.vma;
   if (outcome.has(FaultOutcome::fallback) && vma.has_page_table(fault.first()) &&
       vma.pte(fault.first()).order == kPmdOrder) {
-    // The huge page is in the way of the small ones that come next. (split_huge_pmd: of a file it only drops it)
+    // The huge page is in the way of the small ones that come next. (of a file, splitting only drops it)
+    emit(EventType::split_huge_pmd, fault.inode, fault.request, {.pgoff = fault.first()});
     vma.unmap(fault.pages(), EvenCows::no);
   }
   details.result = outcome.bits();

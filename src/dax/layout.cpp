@@ -87,18 +87,46 @@ bool find_busy(const Context& context, Inode& inode, PageRange pages, BusyPage* 
   return false;
 }
 
+namespace {
+
+// Unmaps the file and looks for a page that somebody pinned, as the policy says. True: there is one.
+bool look_for_pins(const Context& context, Inode& inode, PageRange pages, BusyPage* busy) noexcept {
+  const Policy& policy = context.policy;
+  const bool deletes = policy.break_layouts == BreakLayouts::deletes_entries;
+  if (deletes || inode.mapping().is_mapped()) {
+    inode.mapping().unmap_pages(kAllPages, EvenCows::no);
+  }
+  const bool found = policy.takes(Step::wait_for_pins) && !pages.empty() && find_busy(context, inode, pages, busy);
+  emit(EventType::dax_layout_busy_page, inode, {.pgoff = pages.first, .last = pages.pages, .ret = found ? 1 : 0});
+  return found;
+}
+
+// dax_break_layout has found no pin: it leaves no entry, not even of pages that stay in the file.
+void forget_entries(const Context& context, Inode& inode) noexcept {
+  if (context.policy.break_layouts == BreakLayouts::deletes_entries) {
+    delete_entries(context, inode, kAllPages, Telling::no);
+  }
+}
+
+void announce(const Context& context, Inode& inode, EventType event) noexcept {
+  if (context.policy.break_layouts == BreakLayouts::deletes_entries) {
+    emit(event, inode, {});
+  }
+}
+
+}  // namespace
+
 Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages) {
   const Policy& policy = context.policy;
   if (!policy.takes(Step::wait_for_pins) || !policy.takes(Step::unmap_before_free)) {
     return {};
   }
   pages = bounded(pages);
+  announce(context, inode, EventType::dax_break_layout);
   for (;;) {
-    inode.mapping().unmap_pages(kAllPages, EvenCows::no);
     BusyPage busy;
-    const bool found = !pages.empty() && find_busy(context, inode, pages, &busy);
-    emit(EventType::dax_layout_busy_page, inode, {.pgoff = pages.first, .last = pages.pages, .ret = found ? 1 : 0});
-    if (!found) {
+    if (!look_for_pins(context, inode, pages, &busy)) {
+      forget_entries(context, inode);
       return {};
     }
     emit(EventType::dax_break_layouts_wait, inode, {.pgoff = busy.page});
@@ -109,10 +137,30 @@ Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages
   }
 }
 
-bool is_busy(const Context& context, Inode& inode, PageRange pages) noexcept {
-  inode.mapping().unmap_pages(kAllPages, EvenCows::no);
+bool try_break_layouts(const Context& context, Inode& inode, PageRange pages) noexcept {
+  announce(context, inode, EventType::dax_break_layout);
   BusyPage busy;
-  return context.policy.takes(Step::wait_for_pins) && find_busy(context, inode, pages, &busy);
+  if (look_for_pins(context, inode, bounded(pages), &busy)) {
+    return false;
+  }
+  forget_entries(context, inode);
+  return true;
+}
+
+void forget_shared(const Context& context, Inode& inode, PageRange pages) noexcept {
+  delete_entries(context, inode, bounded(pages), Telling::no);
+}
+
+void evict(const Context& context, Inode& inode) noexcept {
+  if (context.policy.break_layouts == BreakLayouts::waits || !inode.is_dax()) {
+    delete_entries(context, inode, kAllPages);
+    return;
+  }
+  // Whoever pins a page keeps its file.
+  announce(context, inode, EventType::dax_break_layout_final);
+  inode.mapping().unmap_pages(kAllPages, EvenCows::no);
+  emit(EventType::dax_layout_busy_page, inode, {.last = kAllPages.pages});
+  forget_entries(context, inode);
 }
 
 void clear_dirty(Inode& inode, PageRange pages) noexcept {
@@ -128,7 +176,7 @@ void clear_dirty(Inode& inode, PageRange pages) noexcept {
   }
 }
 
-void delete_entries(const Context& context, Inode& inode, PageRange pages) noexcept {
+void delete_entries(const Context& context, Inode& inode, PageRange pages, Telling telling) noexcept {
   AddressSpace& mapping = inode.mapping();
   XCursor cursor(mapping.pages(), pages.first);
   const MutexLock guard(cursor.lock());
@@ -139,7 +187,9 @@ void delete_entries(const Context& context, Inode& inode, PageRange pages) noexc
     }
     cursor.erase();
     wake_entry(mapping, cursor.index(), entry, deletion_wake(context.policy));
-    emit(EventType::dax_delete_mapping_entry, inode, {.pgoff = cursor.index()});
+    if (telling == Telling::yes) {
+      emit(EventType::dax_delete_mapping_entry, inode, {.pgoff = cursor.index()});
+    }
   }
 }
 
@@ -150,13 +200,13 @@ Result<void> truncate_pages(const Context& context, Inode& inode, PageRange page
     return {};
   }
   DAXSIM_TRY_VOID(save_straddling(context, inode, pages));
-  inode.mapping().unmap_pages(pages, even_cows);
+  inode.mapping().unmap_range(pages, even_cows);
   if (policy.takes(Step::delete_entries_before_free)) {
     delete_entries(context, inode, pages);
   }
   if (even_cows == EvenCows::yes) {
     // A private copy may have been made between the first unmapping and now.
-    inode.mapping().unmap_pages(pages, even_cows);
+    inode.mapping().unmap_range(pages, even_cows);
   }
   return {};
 }
@@ -164,7 +214,11 @@ Result<void> truncate_pages(const Context& context, Inode& inode, PageRange page
 Result<void> invalidate_pages(const Context& context, Inode& inode, PageRange pages) {
   AddressSpace& mapping = inode.mapping();
   pages = bounded(pages);
-  if (pages.empty() || mapping.pages().empty()) {
+  if (pages.empty()) {
+    return {};
+  }
+  emit(EventType::invalidate_inode_pages2_range, inode, {.pgoff = pages.first, .last = last_of(pages).value});
+  if (mapping.pages().empty()) {
     return {};
   }
   Result<void> result;

@@ -24,8 +24,9 @@ Result<void> save_straddling(const Context& context, Inode& inode, PageRange pag
 // Waits for each entry that overlaps `pages` and takes its marks.
 void clear_dirty(Inode& inode, PageRange pages) noexcept;
 
-// Waits for each entry that overlaps `pages` and deletes it, dirty or not.
-void delete_entries(const Context& context, Inode& inode, PageRange pages) noexcept;
+// Waits for each entry that overlaps `pages` and deletes it, dirty or not; tells of each, where the kernel would.
+enum class Telling : std::uint8_t { no, yes };
+void delete_entries(const Context& context, Inode& inode, PageRange pages, Telling telling = Telling::yes) noexcept;
 
 }  // namespace dax
 DAXSIM_END

@@ -124,7 +124,7 @@ Result<Run> allocate_run(const Context& context, Inode& inode, std::uint64_t off
   if (is_written_elsewhere(extent)) {
     return run_at(extent, offset, length);
   }
-  if (extent.is_new && is_late) {
+  if ((extent.is_new || extent.may_be_mapped_as_hole) && is_late) {
     invalidate_holes(context, inode, extent.pages);
   }
   if (extent.memory.pages == 0) {
@@ -230,7 +230,9 @@ Result<std::uint64_t> zero_elsewhere(const Context& context, Inode& inode, const
 
 }  // namespace
 
-Result<std::uint64_t> read(const Context& context, Inode& inode, std::uint64_t offset, std::span<std::byte> to) {
+namespace {
+
+Result<std::uint64_t> read_all(const Context& context, Inode& inode, std::uint64_t offset, std::span<std::byte> to) {
   const std::uint64_t size = inode.size();
   const std::uint64_t wanted = offset >= size ? 0 : std::min<std::uint64_t>(to.size(), size - offset);
   if (wanted == 0) {
@@ -254,8 +256,8 @@ Result<std::uint64_t> read(const Context& context, Inode& inode, std::uint64_t o
   return done;
 }
 
-Result<std::uint64_t> write(const Context& context, Inode& inode, std::uint64_t offset,
-                            std::span<const std::byte> from) {
+Result<std::uint64_t> write_all(const Context& context, Inode& inode, std::uint64_t offset,
+                                std::span<const std::byte> from) {
   if (from.empty()) {
     return 0;
   }
@@ -278,6 +280,30 @@ Result<std::uint64_t> write(const Context& context, Inode& inode, std::uint64_t 
     done += *here;
   }
   return done;
+}
+
+// What the call answers, as its return probe shows it.
+Result<std::uint64_t> told(Inode& inode, const Result<std::uint64_t>& result) noexcept {
+  emit(EventType::dax_iomap_rw, inode,
+       {.ret = result.ok() ? static_cast<std::int64_t>(*result) : -static_cast<std::int64_t>(result.error())});
+  return result;
+}
+
+}  // namespace
+
+Result<std::uint64_t> read(const Context& context, Inode& inode, std::uint64_t offset, std::span<std::byte> to) {
+  return told(inode, read_all(context, inode, offset, to));
+}
+
+Result<std::uint64_t> write(const Context& context, Inode& inode, std::uint64_t offset,
+                            std::span<const std::byte> from) {
+  return told(inode, write_all(context, inode, offset, from));
+}
+
+Result<void> truncate_page(const Context& context, Inode& inode, std::uint64_t size) {
+  emit(EventType::dax_truncate_page, inode, {.pgoff = page_of(size), .length = size});
+  const std::uint64_t rest = round_up(size, kPageSize) - size;
+  return rest == 0 ? Result<void>() : zero_range(context, inode, {size, rest});
 }
 
 Result<void> zero_range(const Context& context, Inode& inode, ByteRange bytes) {

@@ -34,8 +34,6 @@ void revoke_pages(const Context& context, Inode& inode, PageRange pages) noexcep
   delete_entries(context, inode, pages);
 }
 
-void evict(const Context& context, Inode& inode) noexcept { delete_entries(context, inode, kAllPages); }
-
 Result<void> orderly_teardown(const Context& context, SuperBlock& super_block) {
   Inodes inodes;
   const ExclusiveLock frozen(super_block.freeze_lock());

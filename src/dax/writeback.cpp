@@ -79,6 +79,12 @@ Result<void> flush_entry(const Context& context, Inode& inode, PageRange pages, 
 
 namespace {
 
+// Of a hole that was read, where that makes it dirty (6.1): flushes the memory of the zero page, which is no device's.
+void flush_zero_page(const Writeback& call, PageRange pages) noexcept {
+  emit(EventType::dax_flush, call.inode(),
+       {.pfn = pages.pages == 1 ? kZeroPfn : kHugeZeroPfn, .length = pages.pages << kPageShift});
+}
+
 // One entry that the cursor has just found with TOWRITE. Drops the index's lock and takes it again. The order matters
 // (B2, B7): locked from before TOWRITE is cleared until after DIRTY is; write-protected before the flush.
 Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) noexcept
@@ -96,7 +102,8 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
       return {};  // other storage now, or another call has flushed it
     }
   }
-  if (!entry.is_real()) {
+  const bool is_hole = entry.is_zero() && call.context.policy.read_fault == ReadFaultEntry::dirty;
+  if (!entry.is_real() && !is_hole) {
     // DIRTY without storage: the index is damaged.
     call.mapping.errors().record(Errno::eio);
     pass_on(call.mapping, cursor.index(), entry);
@@ -114,7 +121,12 @@ Result<void> write_entry(const Writeback& call, XCursor& cursor, Entry sampled) 
 
   write_protect(call, pages);
   Search search;
-  const Result<void> flushed = flush_entry(call.context, call.inode(), pages, entry.payload(), search);
+  Result<void> flushed;
+  if (is_hole) {
+    flush_zero_page(call, pages);
+  } else {
+    flushed = flush_entry(call.context, call.inode(), pages, entry.payload(), search);
+  }
   const bool cleans = flushed.ok() && call.context.policy.clear_dirty == ClearDirty::after_flush;
   if (flushed.ok()) {
     // While the entry is still ours, so that an observer sees just what this write-back leaves behind.

@@ -2,6 +2,7 @@
 #include "daxsim/detect/findings.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 
 #include "daxsim/device/attachment.hpp"
@@ -177,6 +178,8 @@ std::string_view finding_name(FindingKind kind) noexcept {
 }
 
 struct Detectors::State {
+  // This kernel marks entries of holes dirty that were only read (6.1).
+  std::atomic<bool> holes_are_dirty{false};
   mutable Mutex lock{LockRank::events};
   std::array<Finding, kMostFindings> kept DAXSIM_GUARDED_BY(lock) = {};
   std::size_t kept_count DAXSIM_GUARDED_BY(lock) = 0;
@@ -258,6 +261,11 @@ void Detectors::on_event(const Event& event) noexcept {
   switch (event.type) {
     case EventType::fsync_start:
       unfenced = 0;
+      break;
+    case EventType::dax_insert_entry:
+      if (event.flags != 0 && (event.pfn == kZeroPfn || event.pfn == kHugeZeroPfn)) {
+        state_->holes_are_dirty.store(true, std::memory_order_relaxed);
+      }
       break;
     case EventType::dax_writeback_range:
       flushed.count = 0;
@@ -479,7 +487,8 @@ void Detectors::audit_file(SuperBlock& super_block, const std::shared_ptr<Inode>
       cursor.pause();
     }
     const PageRange pages{state.first, state.entry.pages()};
-    if (state.dirty && !state.entry.is_real()) {
+    const bool is_read_hole = state.entry.is_zero() && state_->holes_are_dirty.load(std::memory_order_relaxed);
+    if (state.dirty && !state.entry.is_real() && !is_read_hole) {
       report(FindingKind::dirty_entry_without_storage, here, inode.number(), pages.first);
     }
     if (!state.entry.is_real()) {

@@ -18,7 +18,7 @@ using Devices = AdapterKind::Devices;
 
 Result<void> mkfs_linear(Machine& /*machine*/, Devices devices) { return LinearFs::mkfs(devices[0].attachment()); }
 Result<FileSystem> mount_linear(Machine& machine, Devices devices, const MountOptions& options) {
-  return machine.mount<LinearFs>(devices[0], options);
+  return machine.mount<Ext4>(devices[0], options);
 }
 
 // On two devices.

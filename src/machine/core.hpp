@@ -26,7 +26,7 @@ class MachineCore {
   EventStream events{clock, options.ring_events};
   Arena arena;
   MemoryMap memory;
-  System system{clock, events, arena, memory};
+  System system{clock, events, arena, memory, options.era.mm};
   const dax::Context context{
       .system = system,
       .design = options.design != nullptr ? *options.design : options.era.design(),

@@ -9,6 +9,7 @@
 #include "daxsim/device/attachment.hpp"
 #include "daxsim/vfs/inode.hpp"
 #include "daxsim/vfs/super_block.hpp"
+#include "mm/insertion.hpp"
 #include "mm/live_registry.hpp"
 #include "mm/live_signals.hpp"
 
@@ -285,13 +286,12 @@ FaultOutcome Area::install(const Installation& what) noexcept {
       outcome = refuse(shown.error());
     }
   }
-  if (outcome.resolved() && !(what.zero_page && what.order == kPmdOrder)) {
+  const std::optional<EventType> event = insertion_event(system_.mm.insertion, what, what.writable);
+  if (outcome.resolved() && event) {
     Inode& inode = mapping().host();
     const bool writable = what.writable == Writable::yes;
     system_.events.emit({
-        .type = what.order == kPmdOrder ? EventType::vmf_insert_pfn_pmd
-                : writable              ? EventType::vmf_insert_mixed_mkwrite
-                                        : EventType::vmf_insert_mixed,
+        .type = *event,
         .is_private = !flags().shared,
         .dev = inode.super_block().dev(),
         .flags = what.order == kPmdOrder && writable ? 1U : 0U,

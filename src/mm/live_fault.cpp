@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A fault in a live mapping, from the instruction to its outcome.
 //
-// Which faults are tried, and their flags, are those of Linux 6.12 on a file system like ext4, as recorded:
-//   slot is                        first                    then, after FALLBACK
-//   empty                          PMD, VMA_LOCK            PMD again without it, then PTE
-//   a read-only PMD, shared        PMD, WRITE | VMA_LOCK    the PMD is dropped; PMD without VMA_LOCK, then PTE
-//   a read-only PMD, private       (the PMD is dropped)     PMD without VMA_LOCK, then PTE
+// Which faults are tried, and their flags, are those of the recorded kernels (mm/process.hpp):
+//   slot is                        tried                    and after FALLBACK
+//   empty                          PMD                      PTE
+//   a read-only PMD, shared        PMD, WRITE               the PMD is split; PTE
+//   a read-only PMD, private       (6.1: PMD, WRITE)        the PMD is split; PTE
 //   PTEs, page absent              PTE, 0x800
 //   PTEs, page read-only, shared   PTE, WRITE | MKWRITE | 0x800
 //   PTEs, page read-only, private  copied here; the file is not asked
@@ -130,36 +130,40 @@ std::optional<FaultSignal> Area::fault(std::uint64_t address, Access access, Cau
 FaultOutcome Area::resolve(Access access, const Look& found, FaultRequest& request) noexcept {
   Inode& inode = mapping().host();
   const bool writes = access == Access::write;
-  if (found.present && (!writes || found.writable)) {
-    // Somebody else was faster; or the host lost the page (it may swap out a memfd), and gets it again.
-    return show_again(request.pgoff);
-  }
-  if (found.present && !flags().shared && !found.huge) {
-    return copy_present(request.pgoff);
-  }
-
-  if (!found.has_table) {
-    if (!found.huge || flags().shared) {
-      request.flags |= fault_flag::kVmaLock;
-      if (const FaultOutcome outcome = inode.fault(request); !outcome.has(FaultOutcome::fallback)) {
-        return outcome;
+  const bool is_small_fault_allowed = inode.super_block().traits().vma_lock == VmaLock::yes;
+  const std::uint32_t flags_without_lock = request.flags;
+  std::uint32_t lock = system_.mm.vma_lock == VmaLock::yes ? fault_flag::kVmaLock : 0;
+  for (Look now = found;; now = look(request.pgoff)) {
+    if (now.present && (!writes || now.writable)) {
+      // Somebody else was faster; or the host lost the page (it may swap out a memfd), and gets it again.
+      return show_again(request.pgoff);
+    }
+    if (now.present && !flags().shared && !now.huge) {
+      return copy_present(request.pgoff);
+    }
+    std::uint32_t small = flags_without_lock | lock;
+    if (now.has_table) {
+      small |= fault_flag::kOrigPteValid | (now.present ? fault_flag::kMkwrite : 0);
+    } else {
+      request.order = kPmdOrder;
+      request.flags = flags_without_lock | lock;
+      if (!now.huge || flags().shared || system_.mm.private_huge_store == PrivateHugeStore::asks_first) {
+        if (const FaultOutcome outcome = inode.fault(request); !outcome.has(FaultOutcome::fallback)) {
+          return outcome;
+        }
       }
-      request.flags &= ~fault_flag::kVmaLock;
+      if (now.huge) {
+        system_.events.emit({.type = EventType::split_huge_pmd, .task = request.task, .address = request.address});
+        unmap({request.pgoff, 1}, EvenCows::no);
+      }
     }
-    if (found.huge) {
-      unmap({request.pgoff, 1}, EvenCows::no);
+    if (lock == 0 || is_small_fault_allowed) {
+      request.order = 0;
+      request.flags = small;
+      return inode.fault(request);
     }
-    if (const FaultOutcome outcome = inode.fault(request); !outcome.has(FaultOutcome::fallback)) {
-      return outcome;
-    }
-  } else {
-    request.flags |= fault_flag::kOrigPteValid;
-    if (found.present) {
-      request.flags |= fault_flag::kMkwrite;
-    }
+    lock = 0;
   }
-  request.order = 0;
-  return inode.fault(request);
 }
 
 Result<void> Area::populate(Pgoff page, Access access) noexcept {
@@ -184,6 +188,8 @@ Result<void> Area::populate(Pgoff page, Access access) noexcept {
 // wp_page_copy: a store to a page of a private mapping that is there to be read. The page cannot go away meanwhile, since
 // whoever takes it away needs lock_.
 FaultOutcome Area::copy_present(Pgoff page) noexcept {
+  system_.events.emit(
+      {.type = EventType::wp_page_copy, .is_private = true, .address = address_of(page), .pgoff = page});
   const MutexLock guard(lock_);
   const std::uint8_t value = state(page);
   if ((value & kPresent) == 0) {

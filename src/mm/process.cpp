@@ -355,6 +355,18 @@ Result<void> Process::munmap(std::uint64_t address, std::uint64_t length) {
   return {};
 }
 
+// Linux splits the huge page, there or not, where the area is cut; of the second cut only if the first has not cut it.
+void Process::tell_of_splits(const Area& area, std::uint64_t from, std::uint64_t to) noexcept {
+  std::uint64_t start = area.start();
+  for (const std::uint64_t cut : {from, to}) {
+    const std::uint64_t pmd = round_down(cut, kPmdSize);
+    if (cut != pmd && pmd >= start && pmd + kPmdSize <= area.end()) {
+      emit_split(cut);
+    }
+    start = cut;
+  }
+}
+
 // [from, to) lies in `area`, whose flags are to become `flags` there. Joins the piece with neighbours that are alike.
 Result<void> Process::protect_in(Area& area, std::uint64_t from, std::uint64_t to, VmFlags flags) {
   auto first = first_ending_after(area.start());
@@ -398,6 +410,7 @@ Result<void> Process::protect_in(Area& area, std::uint64_t from, std::uint64_t t
     return Errno::enomem;
   }
   PageTable& table = area.table();
+  tell_of_splits(area, from, to);
   // A PMD must not reach beyond its area.
   for (const std::uint64_t cut : {from, to}) {
     if (cut % kPmdSize != 0 && table.contains(cut)) {

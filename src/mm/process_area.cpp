@@ -5,21 +5,20 @@
 
 #include "base/atomic_copy.hpp"
 #include "daxsim/vfs/super_block.hpp"
+#include "mm/insertion.hpp"
 
 DAXSIM_BEGIN
 namespace soft_mmu {
 
-// The kernel's vmf_insert_mixed, vmf_insert_mixed_mkwrite and vmf_insert_pfn_pmd; a huge zero page goes in without one.
 void Area::emit_insert(const Installation& what, std::uint64_t address, Writable writable) noexcept {
-  if (what.order != 0 && what.zero_page) {
+  const std::optional<EventType> event = insertion_event(owner_.system.mm.insertion, what, writable);
+  if (!event) {
     return;
   }
   const bool is_writable = writable == Writable::yes;
   Inode& inode = mapping().host();
   owner_.system.events.emit({
-      .type = what.order != 0 ? EventType::vmf_insert_pfn_pmd
-              : is_writable   ? EventType::vmf_insert_mixed_mkwrite
-                              : EventType::vmf_insert_mixed,
+      .type = *event,
       .is_private = !flags().shared,
       .dev = inode.super_block().dev(),
       .task = owner_.task,
@@ -104,6 +103,16 @@ FaultOutcome Area::install_private(Pgoff page, const std::byte* source) noexcept
 
 FaultOutcome Area::copy_on_write(std::uint64_t address) noexcept {
   address = round_down(address, kPageSize);
+  Inode& inode = mapping().host();
+  owner_.system.events.emit({
+      .type = EventType::wp_page_copy,
+      .is_private = true,
+      .dev = inode.super_block().dev(),
+      .task = owner_.task,
+      .ino = inode.number(),
+      .address = address,
+      .pgoff = pgoff_of(address),
+  });
   return put_copy(address, [this, address](std::byte* copy) {
     const Translation found = table_.find(address);
     if (found.level != Translation::Level::page || !found.word.is_present()) {

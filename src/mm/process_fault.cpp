@@ -5,6 +5,7 @@
 #include "daxsim/mm/process.hpp"
 #include "daxsim/vfs/fault.hpp"
 #include "daxsim/vfs/inode.hpp"
+#include "daxsim/vfs/super_block.hpp"
 #include "mm/process_area.hpp"
 
 DAXSIM_BEGIN
@@ -86,7 +87,8 @@ AccessResult<void> Process::fault(std::uint64_t address, Access access) noexcept
 // What is tried in which order, and with which flags: process.hpp. `order` is the size of the last try.
 FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access access, std::uint32_t flags,
                                       const Translation& found, unsigned& order) noexcept {
-  const bool by_user = flags == fault_flag::kUserFault;
+  const MmPolicy& policy = system_.mm;
+  Inode& inode = area.mapping().host();
   const std::uint32_t write = access == Access::write ? fault_flag::kWrite : 0;
   const auto ask = [&](unsigned size, std::uint32_t more) {
     order = size;
@@ -96,39 +98,47 @@ FaultOutcome Process::handle_mm_fault(Area& area, std::uint64_t address, Access 
                          .order = size,
                          .flags = flags | write | more,
                          .task = pid_};
-    return area.mapping().host().fault(request);
+    return inode.fault(request);
   };
 
-  if (found.level == Translation::Level::page) {
-    if (!found.word.is_present()) {
-      return ask(0, fault_flag::kOrigPteValid);
+  const bool by_user = flags == fault_flag::kUserFault;
+  const bool is_small_fault_allowed = inode.super_block().traits().vma_lock == VmaLock::yes;
+  std::uint32_t lock = by_user && policy.vma_lock == VmaLock::yes ? fault_flag::kVmaLock : 0;
+  for (Translation now = found;; now = area.table().find(address)) {
+    if (now.word.permits(access)) {
+      return FaultOutcome::nopage;  // another thread's
     }
-    if (!area.flags().shared) {
-      return area.copy_on_write(address);
+    std::uint32_t small = lock;
+    if (now.level == Translation::Level::page) {
+      if (now.word.is_present() && !area.flags().shared) {
+        return area.copy_on_write(address);
+      }
+      small |= fault_flag::kOrigPteValid | (now.word.is_present() ? fault_flag::kMkwrite : 0);
+    } else {
+      const bool is_huge = now.level == Translation::Level::huge;
+      if (!is_huge || area.flags().shared || policy.private_huge_store == PrivateHugeStore::asks_first) {
+        const FaultOutcome outcome = ask(kPmdOrder, lock);
+        if (!outcome.has(FaultOutcome::fallback)) {
+          return outcome;
+        }
+      }
+      if (is_huge) {
+        emit_split(address);
+        area.table().drop_huge(address);
+      }
+      if (area.table().find(address).level == Translation::Level::huge) {
+        return FaultOutcome::nopage;  // another thread's
+      }
     }
-    return ask(0, fault_flag::kMkwrite | fault_flag::kOrigPteValid);
+    if (lock == 0 || is_small_fault_allowed) {
+      return ask(0, small);
+    }
+    lock = 0;
   }
+}
 
-  const bool is_huge = found.level == Translation::Level::huge;
-  if (!is_huge || area.flags().shared) {
-    const FaultOutcome outcome = ask(kPmdOrder, by_user ? fault_flag::kVmaLock : 0);
-    if (!outcome.has(FaultOutcome::fallback)) {
-      return outcome;
-    }
-  }
-  if (is_huge) {
-    area.table().drop_huge(address);
-  }
-  if (by_user) {
-    const FaultOutcome outcome = ask(kPmdOrder, 0);
-    if (!outcome.has(FaultOutcome::fallback)) {
-      return outcome;
-    }
-  }
-  if (area.table().find(address).level == Translation::Level::huge) {
-    return FaultOutcome::nopage;  // another thread's
-  }
-  return ask(0, 0);
+void Process::emit_split(std::uint64_t address) noexcept {
+  system_.events.emit({.type = EventType::split_huge_pmd, .task = pid_, .address = address});
 }
 
 DAXSIM_END

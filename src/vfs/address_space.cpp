@@ -36,7 +36,33 @@ void AddressSpace::unmap_pages(PageRange pages, EvenCows even_cows) noexcept {
       .pgoff = pages.first,
       .last = pages.end() == kAllPages.end() ? 0 : pages.pages,
   });
+  take_out(pages, even_cows);
+}
+
+void AddressSpace::unmap_range(PageRange pages, EvenCows even_cows) noexcept {
+  SuperBlock& super_block = host_.super_block();
+  super_block.system().events.emit({
+      .type = EventType::unmap_mapping_range,
+      .dev = super_block.dev(),
+      .flags = even_cows == EvenCows::yes ? 1U : 0U,
+      .ino = host_.number(),
+      .address = byte_of(pages.first),
+      .length = pages.end() == kAllPages.end() ? 0 : pages.pages << kPageShift,
+  });
+  if (super_block.system().mm.unmapping == RangeUnmapping::by_pages) {
+    unmap_pages(pages, even_cows);
+  } else {
+    take_out(pages, even_cows);
+  }
+}
+
+void AddressSpace::take_out(PageRange pages, EvenCows even_cows) noexcept {
   for_each_vma(pages, [&](Vma& vma) { vma.unmap(pages, even_cows); });
+}
+
+bool AddressSpace::is_mapped() noexcept {
+  const SharedLock guard(i_mmap_lock_);
+  return areas_ != nullptr;
 }
 
 std::uint64_t AddressSpace::write_protect(PageRange pages, PmdMappings pmd_mappings, SmallPages small_pages) noexcept {

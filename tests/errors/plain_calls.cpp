@@ -234,6 +234,14 @@ void add_dax_calls(std::vector<PlainCall>& calls) {
                      must(dax::break_layouts(world.context(), inode, {{0}, 2}));
                      return dax::zero_range(world.context(), inode, kRagged);
                    }),
+          on_world("dax::truncate_page",
+                   [](World& world) {
+                     Inode& inode = inode_of(world.file);
+                     const ExclusiveLock writing(inode.i_rwsem());
+                     const ExclusiveLock no_faults(inode.mapping().invalidate_lock());
+                     must(dax::break_layouts(world.context(), inode, {{0}, 2}));
+                     return dax::truncate_page(world.context(), inode, kRagged.offset);
+                   }),
           ends_world("dax::orderly_teardown",
                      [](World& world) { return dax::orderly_teardown(world.context(), *world.fs.super_block()); }),
           ends_world("Attachment::notify_holder",

@@ -359,6 +359,7 @@ void add_dax_actions(Actions& actions, World& world, Observer& saw, Choice& choi
             const ExclusiveLock writing(at.i_rwsem());
             const ExclusiveLock no_faults(at.mapping().invalidate_lock());
             saw("dax::zero_range", dax::zero_range(context, at, choice.near_range()));
+            saw("dax::truncate_page", dax::truncate_page(context, at, choice.near_range().offset));
           },
           [=, &context, &saw, &choice] {
             Inode& at = inode();

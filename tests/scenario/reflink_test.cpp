@@ -263,12 +263,12 @@ TEST(Reflink, LiveMappingsSeeTheSame) {
 
 // --- two threads ---
 
-// write(2) has taken the page out of the page tables and copies what it does not write. A store that comes now waits, and
+// write(2) has taken the page out of the page tables and begins to copy what it does not write. A store that comes now waits, and
 // goes to the new block; in the old one it would be lost.
 TEST(Reflink, AStoreWaitsWhileAWriteCopies) {
   ClonedWorld world(1_MiB);
   StopAtEvent unmapped(world.machine.events(), [](const Event& event) {
-    return event.type == EventType::unmap_mapping_pages && event.pgoff == Pgoff{8};
+    return event.type == EventType::dax_iomap_copy_around && event.pgoff == Pgoff{8};
   });
   BlockedThread writer([&] { ClonedWorld::write(world.file, 8 * kPageSize + 100, 2); });
   unmapped.wait_until_stopped();

@@ -660,7 +660,8 @@ class World {
     }
     for (const Slot& slot : slots()) {
       const std::string at = " at page " + std::to_string(slot.first.value);
-      if ((slot.dirty || slot.towrite) && !slot.entry.is_real()) {
+      const bool is_read_hole = slot.entry.is_zero() && context.policy.read_fault == ReadFaultEntry::dirty;
+      if ((slot.dirty || slot.towrite) && !slot.entry.is_real() && !is_read_hole) {
         return "I1: a mark without storage" + at;
       }
       if (slot.entry.locked() || slot.entry.is_empty() || slot.writeback) {

@@ -56,7 +56,18 @@ struct LinearFs {
   // frames left for the page cache), Errno::ehwpoison (a known media error in the super record, where the checkpoint goes,
   // or in the last page), Errno::eio. Context: may wait for the device.
   static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& device,
-                                                   const MountOptions& options = {});
+                                                   const MountOptions& options = {}, const FsTraits& traits = {});
+};
+
+// A LinearFs that does what else ext4 was recorded doing: machine.mkfs<Ext4>(device).
+struct Ext4 {
+  // Errors: any that LinearFs::mkfs answers.
+  static Result<void> mkfs(Attachment& device) { return LinearFs::mkfs(device); }
+  // Errors: any that LinearFs::mount answers.
+  static Result<std::shared_ptr<SuperBlock>> mount(const dax::Context& context, Attachment& device,
+                                                   const MountOptions& options = {}) {
+    return LinearFs::mount(context, device, options, fs_traits::ext4);
+  }
 };
 
 DAXSIM_END

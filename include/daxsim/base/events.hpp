@@ -50,7 +50,11 @@ enum class EventType : std::uint8_t {
   dax_finish_sync_fault,              // pgoff, last = pages
   vmf_insert_mixed,                   // address, pfn: read-only PTE
   vmf_insert_mixed_mkwrite,           // address, pfn: writable PTE
+  vmf_insert_page_mkwrite,            // address, pfn: a PTE of either kind (7.3)
   vmf_insert_pfn_pmd,                 // address, pfn, flags = 1 when writable
+  vmf_insert_folio_pmd,               // the same, also of the huge zero page (7.3)
+  split_huge_pmd,                     // address: a huge page is dropped for small ones to come
+  wp_page_copy,                       // address: a private mapping's copy of a page that it maps
   dax_writeback_range,                // pgoff, last, length = entries that are dirty there and will be written
   dax_writeback_range_done,           // pgoff (where it stopped), last, length as before, ret
   dax_writeback_one,                  // pgoff, last = pages, flags = 1 when the entry will be clean, object =
@@ -62,31 +66,39 @@ enum class EventType : std::uint8_t {
   dax_direct_access,                  // pgoff (device), last = pages asked, ret = pages or -errno, flags = 1 when they
                                       // are not what is stored there
   dax_zero_range,                     // pgoff of the page, length in bytes
+  dax_truncate_page,                  // length: the new size in bytes
+  dax_iomap_cow_copy,                 // pgoff, length: what is copied for blocks that were shared (until 6.3)
+  dax_iomap_copy_around,              // the same
   dax_copy_from_iter,                 // length: pwrite
   dax_copy_to_iter,                   // length: pread
+  dax_iomap_rw,                       // ret: what pread or pwrite of a direct file answers
   dax_delete_mapping_entry,           // pgoff
   dax_invalidate_mapping_entry_sync,  // pgoff, ret = 1 when removed
+  invalidate_inode_pages2_range,      // pgoff, last
+  dax_break_layout,                   // (6.15)
+  dax_break_layout_final,             // before a file leaves core (6.15)
   dax_layout_busy_page,               // pgoff, last = pages, ret = 1 when a pinned page was found
   dax_break_layouts_wait,             // pgoff of the busy page
   dax_wait_entry,                     // pgoff: the entry is somebody else's (ours: Linux has no such event)
   dax_wait_entry_done,                // pgoff: woken (ours)
   unmap_mapping_pages,                // pgoff, last = pages, flags = 1 when private copies go too
-  fsync_start,                        // pgoff, last: vfs_fsync_range
-  fsync_done,                         // pgoff, last, ret
-  journal_commit,                     // ret
-  blkdev_issue_flush,                 // ret: the device's cache flush (fence)
-  dax_holder_notify_failure,          // flags = notice (MF_MEM_PRE_REMOVE = 0x80), ret
-  dax_holder_revoke,                  // pgoff (device), last = pages (ours: Linux has no such event)
-  kill_dax,                           // object = Attachment
-  disk_gone,                          // object = Attachment
-  memunmap_pages,                     // object = Attachment, ret = pins still held
-  fs_shutdown,                        // ret = reason (-errno)
-  fs_freeze,                          //
-  fs_thaw,                            //
-  signal_generate,                    // flags = signal number, ret = si_code, address
-  power_cut,                          // length = lines that differed from media
-  attach,                             // object = Attachment, pfn = first, last = pages
-  finding,                            // flags = kind (detect/findings.hpp)
+  unmap_mapping_range,        // address = first byte, length (0: to the end), flags = 1 when private copies go too
+  fsync_start,                // pgoff, last: vfs_fsync_range
+  fsync_done,                 // pgoff, last, ret
+  journal_commit,             // ret
+  blkdev_issue_flush,         // ret: the device's cache flush (fence)
+  dax_holder_notify_failure,  // flags = notice (MF_MEM_PRE_REMOVE = 0x80), ret
+  dax_holder_revoke,          // pgoff (device), last = pages (ours: Linux has no such event)
+  kill_dax,                   // object = Attachment
+  disk_gone,                  // object = Attachment
+  memunmap_pages,             // object = Attachment, ret = pins still held
+  fs_shutdown,                // ret = reason (-errno)
+  fs_freeze,                  //
+  fs_thaw,                    //
+  signal_generate,            // flags = signal number, ret = si_code, address
+  power_cut,                  // length = lines that differed from media
+  attach,                     // object = Attachment, pfn = first, last = pages
+  finding,                    // flags = kind (detect/findings.hpp)
 };
 inline constexpr unsigned kEventTypes = static_cast<unsigned>(EventType::finding) + 1;
 

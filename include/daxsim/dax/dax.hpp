@@ -78,6 +78,9 @@ Result<std::uint64_t> write(const Context& context, Inode& inode, std::uint64_t 
 // Context: i_rwsem exclusive, invalidate_lock exclusive, the pages unmapped (break_layouts).
 // Errors: as read, and those of DaxDevice::flush.
 Result<void> zero_range(const Context& context, Inode& inode, ByteRange bytes);
+// dax_truncate_page: zero_range of the bytes from `size` to the end of their page, if there are any. Context: as zero_range.
+// Errors: as zero_range.
+Result<void> truncate_page(const Context& context, Inode& inode, std::uint64_t size);
 
 // dax_file_unshare: the file gets blocks of its own for those of `pages` that it shares, with the same contents. Call with
 // invalidate_lock held exclusively. Errors: Errno::enospc, and any that the file system or its devices answer.
@@ -87,15 +90,18 @@ Result<void> unshare_range(const Context& context, Inode& inode, PageRange pages
 // --- layout (F9) ---
 
 // Before blocks of `pages` are freed or moved: unmaps the whole file, as Linux does, and waits until none of `pages` is
-// pinned. Call with invalidate_lock held exclusively and no other lock of rank mm or above; it is dropped while waiting
+// pinned; BreakLayouts::deletes_entries then deletes all entries of the file. Call with invalidate_lock held exclusively and no other lock of rank mm or above; it is dropped while waiting
 // and held again on return, error or not. On success every page in range is unmapped and unpinned, and stays so while the
 // lock is held.
 // Errors: Errno::eintr (interrupted).
 Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages)
     DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
-// dax_layout_busy_page_range, for a second file that is to stand still together with a first: unmaps the whole file, and
-// tells whether any of `pages` is pinned. Context: as break_layouts; waits for entry locks only.
-bool is_busy(const Context& context, Inode& inode, PageRange pages) noexcept;
+// The same without waiting: false when one of `pages` is pinned, then only the mappings are gone. For files that are to
+// stand still together. Context: as break_layouts; waits for entry locks only.
+bool try_break_layouts(const Context& context, Inode& inode, PageRange pages) noexcept;
+// Deletes the entries of `pages` and tells nobody of it: what Linux leaves where it is, and daxsim does not, when other
+// files come to have the blocks. Context: as truncate_pages; nobody maps them.
+void forget_shared(const Context& context, Inode& inode, PageRange pages) noexcept;
 // truncate_inode_pages: unmaps and deletes every entry in range; waits for entry locks. Truncation takes private copies
 // too (EvenCows::yes), punching leaves them. To the end of the file is {first, kAllPages.end() - first}. A dirty PMD entry
 // that reaches beyond the range is written back before it is deleted. Call with invalidate_lock held exclusively.

@@ -16,6 +16,20 @@ enum class ClearDirty : std::uint8_t { after_flush, never };
 // What a read fault on allocated memory marks its entry. (6.1 was recorded marking dirty.)
 enum class ReadFaultEntry : std::uint8_t { clean, dirty };
 
+// Who takes shared blocks out of page tables and makes their entries anew: faults for a store only, and write(2) not at all
+// (until 6.3; the copy is dax_iomap_cow_copy then), or every fault on them and write(2).
+enum class SharedMappings : std::uint8_t { taken_by_stores, taken_by_all };
+// Waiting for pins: whether the file is unmapped and looked through when nobody maps it, and whether its entries are left
+// there, all of them, dirty or not, when no page is pinned. (6.15: dax_break_layout. The next fsync flushes none of them.)
+enum class BreakLayouts : std::uint8_t { waits, deletes_entries };
+// What a file system like ext4 does before it punches: writes back what goes, or not. (6.1 was recorded writing back.)
+enum class BeforePunch : std::uint8_t { nothing, write_back };
+// And, when a file is extended, with what was stored behind its end in its last page. (6.1 was recorded leaving it.)
+enum class BehindEnd : std::uint8_t { zeroed, left };
+// What a file system like XFS does before it zeroes the rest of the last page of a file that shrinks. (6.1 was recorded
+// writing that page back.)
+enum class BeforeShrink : std::uint8_t { nothing, write_back };
+
 // Steps that a correct kernel takes and a historical bug left out; a test names the one to skip.
 enum class Step : std::uint8_t {
   flush,
@@ -69,6 +83,11 @@ struct Policy {
   WriteProtect write_protect = WriteProtect::pte_and_pmd;
   ClearDirty clear_dirty = ClearDirty::after_flush;
   ReadFaultEntry read_fault = ReadFaultEntry::clean;
+  SharedMappings shared_mappings = SharedMappings::taken_by_all;
+  BreakLayouts break_layouts = BreakLayouts::waits;
+  BeforePunch before_punch = BeforePunch::nothing;
+  BehindEnd behind_end = BehindEnd::zeroed;
+  BeforeShrink before_shrink = BeforeShrink::nothing;
   std::uint64_t skipped = 0;  // bits of Step
 
   [[nodiscard]] constexpr bool takes(Step step) const noexcept {

@@ -14,15 +14,16 @@
 //   4. the access runs again.
 // Taking a page away changes the page table and then synchronizes the gate: a TLB shootdown (Vma I1, I2).
 //
-// Which faults are tried, and their flags, are those of Linux 6.12 on a file system like ext4 (samples/6.12-ext4-*):
-//   slot is                        first                    then, after FALLBACK
-//   empty                          PMD, VMA_LOCK            PMD again without it, then PTE
-//   a read-only PMD, shared        PMD, WRITE | VMA_LOCK    the PMD is dropped; PMD without VMA_LOCK, then PTE
-//   a read-only PMD, private       (the PMD is dropped)     PMD without VMA_LOCK, then PTE
+// Which faults are tried, and their flags, are those of the recorded kernels (MmPolicy, FsTraits):
+//   slot is                        tried                    and after FALLBACK
+//   empty                          PMD                      PTE
+//   a read-only PMD, shared        PMD, WRITE               the PMD is split; PTE
+//   a read-only PMD, private       (6.1: PMD, WRITE)        the PMD is split; PTE
 //   PTEs, page absent              PTE, 0x800
 //   PTEs, page read-only, shared   PTE, WRITE | MKWRITE | 0x800
+// First all of it with VMA_LOCK (from 6.4 on). A file system like ext4 cannot serve a PTE fault so; when one would come, all
+// of it is tried again without.
 // A fault that ends out of memory is SIGKILL (the kernel's OOM killer), code SI_KERNEL.
-//
 //
 // Faults that the kernel takes itself (populate, mlock, pin) tell nobody of a page_fault_user, hold the mm lock, and so try
 // each size once: PMD, then PTE (oracle, workloads a and k).
@@ -248,6 +249,8 @@ class Process {
   struct FaultErrors;
   Result<void> fault_in(std::uint64_t address, Access access, const FaultErrors& errors) noexcept;
   FaultSignal end_in_signal(const FaultSignal& signal) noexcept;
+  void emit_split(std::uint64_t address) noexcept;
+  void tell_of_splits(const Area& area, std::uint64_t from, std::uint64_t to) noexcept DAXSIM_REQUIRES(mm_);
 
   // areas
   using Areas = std::vector<Area*>;

@@ -54,12 +54,19 @@ class AddressSpace {
   // unmap_mapping_pages: takes the pages out of every area. Emits unmap_mapping_pages (0 pages: to the end, as the
   // kernel prints it). Fault path.
   void unmap_pages(PageRange pages, EvenCows even_cows) noexcept;
+  // unmap_mapping_range: the same of bytes, whole pages; {first, kAllPages.end() - first} is to the end of the file. Emits
+  // unmap_mapping_range, and what MmPolicy::unmapping says. Fault path.
+  void unmap_range(PageRange pages, EvenCows even_cows) noexcept;
+  // mapping_mapped: any area maps some of the file. Fault path.
+  [[nodiscard]] bool is_mapped() noexcept;
   // Makes the pages read-only in every area; returns how many page-table entries were writable. Emits pfn_mkclean_range
   // for each area. Fault path.
   std::uint64_t write_protect(PageRange pages, PmdMappings pmd_mappings = PmdMappings::protect,
                               SmallPages small_pages = SmallPages::all) noexcept;
 
  private:
+  void take_out(PageRange pages, EvenCows even_cows) noexcept;
+
   Inode& host_;
   SharedMutex invalidate_lock_{LockRank::invalidate};
   SharedMutex i_mmap_lock_{LockRank::i_mmap};

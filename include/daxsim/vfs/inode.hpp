@@ -33,14 +33,17 @@ struct FileExtent {
     not_direct,  // goes through the page cache; without a device there is no data: reads as zeros
   };
   Kind kind = Kind::hole;
-  bool is_new = false;          // blocks were allocated or converted by this call (IOMAP_F_NEW)
+  bool is_new = false;  // blocks were allocated or converted by this call (IOMAP_F_NEW)
+  // memory: pages of it were unwritten when they were mapped, and written since by calls for their neighbours.
+  bool may_be_mapped_as_hole = false;
   bool metadata_dirty = false;  // a crash now would lose the mapping: MAP_SYNC must commit first (IOMAP_F_DIRTY)
   PageRange pages;   // what the answer is for: begins at the asked page; 1 or more pages, maybe fewer than asked
   PageRange extent;  // the whole run around it, contiguous on the device; contains `pages`
   Attachment* device = nullptr;  // memory, unwritten, not_direct with data: where
   Pgoff device_page;             // of pages.first there
   // memory: of pages.first, for pages.pages pages. A file system on one device may leave it empty (memory.pages 0) after
-  // allocating: dax then asks the device itself (dax::generic_direct_access), at the moment the kernel would.
+  // allocating, and of shared blocks that are to be stored to and their copies: dax then asks the device itself
+  // (dax::generic_direct_access), at the moment the kernel would.
   Memory memory{};
   // memory: what the file system itself calls the place of pages.first, for Inode::find_by_cookie; 0: it has no name.
   std::uint64_t cookie = 0;
@@ -111,7 +114,7 @@ class Inode : public std::enable_shared_from_this<Inode> {
 
   // What the file system's own records say of `pages`, or the first of them (iomap_begin, IOMAP_REPORT): where they are,
   // with no device asked, so that `memory` is empty. Nothing is allocated.
-  // Errors: Errno::eopnotsupp (this file system does not tell). Context: i_rwsem held.
+  // Errors: Errno::eopnotsupp (this file system does not tell). Context: fault path; i_rwsem or invalidate_lock held.
   virtual Result<FileExtent> report_blocks(PageRange pages) noexcept;
 
   // Where `pages` are, or the first of them: they begin `behind` pages after the one that `cookie` was given for, in the

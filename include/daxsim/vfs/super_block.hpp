@@ -17,6 +17,7 @@
 #include "daxsim/base/config.hpp"
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/sync.hpp"
+#include "daxsim/vfs/fs_traits.hpp"
 #include "daxsim/vfs/inode.hpp"
 #include "daxsim/vfs/system.hpp"
 
@@ -46,6 +47,7 @@ class SuperBlock {
   SuperBlock& operator=(const SuperBlock&) = delete;
 
   [[nodiscard]] System& system() const noexcept { return system_; }
+  [[nodiscard]] const FsTraits& traits() const noexcept { return traits_; }
   // For events; the first device's.
   [[nodiscard]] std::uint32_t dev() const noexcept { return dev_; }
   // s_bdev: the block device that was mounted; null for a file system without block devices. Context: any.
@@ -104,7 +106,8 @@ class SuperBlock {
   [[nodiscard]] std::vector<std::shared_ptr<Inode>> inodes_in_core();
 
  protected:
-  SuperBlock(System& system, std::uint32_t dev) noexcept : system_(system), dev_(dev) {}
+  SuperBlock(System& system, std::uint32_t dev, const FsTraits& traits = {}) noexcept
+      : system_(system), dev_(dev), traits_(traits) {}
   // The in-core table (iget): one Inode object per file. Context: takes inodes_lock.
   void insert_in_core(const std::shared_ptr<Inode>& inode);
   [[nodiscard]] std::shared_ptr<Inode> find_in_core(std::uint64_t ino);
@@ -113,6 +116,7 @@ class SuperBlock {
  private:
   System& system_;
   const std::uint32_t dev_;
+  const FsTraits traits_;
   SharedMutex freeze_lock_{LockRank::freeze};
   std::atomic<int> shut_down_{0};  // an Errno, 0 while alive
   Mutex inodes_lock_{LockRank::media};

@@ -8,6 +8,7 @@
 #include "daxsim/base/events.hpp"
 #include "daxsim/base/units.hpp"
 #include "daxsim/device/memory_map.hpp"
+#include "daxsim/vfs/mm_policy.hpp"
 
 DAXSIM_BEGIN
 
@@ -16,6 +17,7 @@ struct System {
   EventStream& events;
   Arena& arena;
   MemoryMap& memory;
+  MmPolicy mm{};
 };
 
 // The shared zero pages (F2.2). They belong to no device; MemoryMap never hands these numbers out.

@@ -28,6 +28,7 @@
 #include "daxsim/base/result.hpp"
 #include "daxsim/base/units.hpp"
 #include "daxsim/device/attachment.hpp"
+#include "daxsim/vfs/fs_traits.hpp"
 #include "daxsim/vfs/inode.hpp"
 #include "daxsim/vfs/super_block.hpp"
 
@@ -65,6 +66,7 @@ struct Kind {
   Reflink reflink = Reflink::no;  // whether mkfs may be told so
   WhenRemoved when_removed = WhenRemoved::end_all;
   bool writes_elsewhere = false;  // write(2) never overwrites
+  FsTraits traits{};
 };
 
 struct SuperRecord {

@@ -65,7 +65,7 @@ Result<std::shared_ptr<SuperBlock>> FileSystem::mount(const dax::Context& contex
 }
 
 FileSystem::FileSystem(const dax::Context& context, Volumes volumes, const Kind& kind, const MountOptions& options)
-    : SuperBlock(context.system, volumes[0]->dev()),
+    : SuperBlock(context.system, volumes[0]->dev(), kind.traits),
       context_(context),
       volumes_(volumes.begin(), volumes.end()),
       kind_(kind),

@@ -22,6 +22,15 @@ FileExtent as_cached(FileExtent here) noexcept {
   here.cookie = 0;
   return here;
 }
+// And all behind it that a file could have: "to the end", as unmap_mapping_range has it.
+constexpr PageRange to_the_end(Pgoff first) noexcept { return {first, kAllPages.end() - first}; }
+constexpr ByteRange to_the_last_byte(std::uint64_t offset) noexcept { return {offset, ~std::uint64_t{0} - offset}; }
+// Those that lie in `bytes` altogether.
+constexpr PageRange whole_pages(ByteRange bytes) noexcept {
+  const std::uint64_t first = round_up(bytes.offset, kPageSize);
+  const std::uint64_t last = round_down(bytes.end(), kPageSize);
+  return {page_of(first), first < last ? page_of(last) - page_of(first) : 0};
+}
 constexpr bool is_page_aligned(ByteRange bytes) noexcept {
   return bytes.offset % kPageSize == 0 && bytes.length % kPageSize == 0;
 }
@@ -50,6 +59,10 @@ ExtentInode::~ExtentInode() {
   if (!is_evicted_) {
     file_system_.closed(file_.ino);
   }
+}
+
+bool ExtentInode::makes_changes_as_xfs() const noexcept {
+  return file_system_.traits().layout_changes == LayoutChanges::xfs;
 }
 
 // --- where pages are ---
@@ -81,9 +94,27 @@ FileExtent ExtentInode::look_up_locked(Pgoff page, std::uint64_t most) noexcept 
     answer.pages.pages = sharing.pages;
     answer.shared = sharing.shared;
     answer.written_elsewhere = file_system_.kind().writes_elsewhere;
+    answer.may_be_mapped_as_hole = has_zeroed_beside_;
   }
   answer.metadata_dirty = file_system_.journal().is_dirty(file_);
   return answer;
+}
+
+// What of an unwritten extent becomes written with `pages` of it, in one piece on each volume (recorded: workloads c, e).
+PageRange ExtentInode::with_zeroed_beside(const Extent& extent, PageRange pages) const noexcept {
+  if (file_system_.traits().conversion == Conversion::pages) {
+    return pages;
+  }
+  const std::uint64_t before = pages.first.value - extent.logical;
+  const std::uint64_t behind = extent.end() - pages.end().value;
+  const bool is_short = before + pages.pages + behind <= kZeroedBeside;
+  if (is_short || behind <= kZeroedBeside) {
+    pages.pages += behind;
+  }
+  if (is_short || before + pages.pages < kZeroedBeside) {
+    pages = {pages.first - before, pages.pages + before};
+  }
+  return pages;
 }
 
 Result<void> ExtentInode::make_written_locked(PageRange pages) noexcept {
@@ -91,8 +122,11 @@ Result<void> ExtentInode::make_written_locked(PageRange pages) noexcept {
   Metadata& metadata = journal.metadata();
   DAXSIM_TRY_VOID(file_system_.begin_change_locked());
   if (const Extent* const extent = file_.extents.find(pages.first.value); extent != nullptr) {
-    DAXSIM_TRY_VOID(file_system_.zero_blocks({{metadata.base(file_) + extent->at(pages.first.value)}, pages.pages}));
-    return journal.change({.type = RecordType::set_state, .ino = file_.ino, .pages = pages});
+    const PageRange written = with_zeroed_beside(*extent, pages);
+    DAXSIM_TRY_VOID(
+        file_system_.zero_blocks({{metadata.base(file_) + extent->at(written.first.value)}, written.pages}));
+    has_zeroed_beside_ |= written != pages;
+    return journal.change({.type = RecordType::set_state, .ino = file_.ino, .pages = written});
   }
   DAXSIM_TRY(PageRange run, file_system_.take_blocks_locked(file_, pages));
   // Taken for good by the record; what fails before it leaves them free.
@@ -127,7 +161,8 @@ Result<FileExtent> ExtentInode::direct_access(PageRange pages, Access access) no
     }
   }
   if (is_direct(answer)) {
-    return dax::generic_direct_access(answer);
+    const bool is_asked_later = answer.is_new || (answer.shared && access == Access::write);
+    return is_asked_later ? answer : dax::generic_direct_access(answer);
   }
   if (access == Access::write && answer.shared) {
     DAXSIM_TRY(answer, copy_for_cache(answer));
@@ -296,6 +331,13 @@ Result<void> ExtentInode::zero_in_place(ByteRange bytes) {
 Result<void> ExtentInode::zero_gap(std::uint64_t offset) {
   const SharedLock thawed(file_system_.freeze_lock());
   const ExclusiveLock no_faults(mapping().invalidate_lock());
+  return zero_behind_end(offset);
+}
+
+Result<void> ExtentInode::zero_behind_end(std::uint64_t offset) {
+  if (makes_changes_as_xfs() && !cached_) {
+    return zero_in_place({size(), offset - size()});
+  }
   const std::uint64_t last_page_end = round_up(size(), kPageSize);
   DAXSIM_TRY_VOID(zero_in_place({size(), std::min(offset, last_page_end) - size()}));
   // What a write that failed has left behind the last page.
@@ -321,24 +363,53 @@ Result<void> ExtentInode::truncate(std::uint64_t bytes) {
     return Errno::efbig;
   }
   const ExclusiveLock writing(i_rwsem());
-  if (bytes > size()) {
-    DAXSIM_TRY_VOID(as_io_error(zero_gap(bytes)));
-    return extend(bytes);
-  }
   // The same size: blocks behind the end go.
-  return as_io_error(shrink(bytes));
+  return as_io_error(bytes > size() ? grow(bytes) : shrink(bytes));
 }
 
-// As recorded (oracle, workload f): the whole file is unmapped and the pins are waited for, the pages behind the new end
-// go, and the rest of its last page is zeroed in place.
+// As recorded (oracle, workload f): the file is unmapped; nothing is behind its new end, but the page tables are asked.
+Result<void> ExtentInode::grow(std::uint64_t bytes) {
+  const dax::Context& context = file_system_.context();
+  {
+    const SharedLock thawed(file_system_.freeze_lock());
+    const ExclusiveLock no_faults(mapping().invalidate_lock());
+    DAXSIM_TRY_VOID(dax::break_layouts(context, *this, {page_of(size()), 0}));
+    if (makes_changes_as_xfs() || context.policy.behind_end == BehindEnd::zeroed) {
+      DAXSIM_TRY_VOID(zero_behind_end(bytes));
+    }
+    DAXSIM_TRY_VOID(unmap_behind_end(bytes));
+  }
+  return extend(bytes);
+}
+
+// Of a file that will have this size. XFS writes back what it has zeroed.
+Result<void> ExtentInode::unmap_behind_end(std::uint64_t bytes) {
+  DAXSIM_TRY_VOID(forget_pages(to_the_end({pages_for(bytes)})));
+  const bool has_zeroed = makes_changes_as_xfs() && size() % kPageSize != 0;
+  return has_zeroed ? write_back({size(), bytes - size()}) : Result<void>();
+}
+
+// As recorded (oracle, workloads f, m, m2): the whole file is unmapped and the pins are waited for, the pages behind the
+// new end go, and the rest of its last page is zeroed in place; XFS zeroes first.
 Result<void> ExtentInode::shrink(std::uint64_t bytes) {
   const dax::Context& context = file_system_.context();
   const PageRange gone = pages_behind(bytes);
   const SharedLock thawed(file_system_.freeze_lock());
   const ExclusiveLock no_faults(mapping().invalidate_lock());
   DAXSIM_TRY_VOID(dax::break_layouts(context, *this, gone));
-  DAXSIM_TRY_VOID(forget_pages(gone));
-  DAXSIM_TRY_VOID(zero_in_place({bytes, byte_of(gone.first) - bytes}));
+  const bool as_xfs = makes_changes_as_xfs();
+  if (as_xfs) {
+    if (context.policy.before_shrink == BeforeShrink::write_back) {
+      DAXSIM_TRY_VOID(write_back({bytes, 1}));
+    }
+    if (!cached_) {
+      DAXSIM_TRY_VOID(dax::truncate_page(context, *this, bytes));
+    }
+  }
+  DAXSIM_TRY_VOID(forget_pages(to_the_end(gone.first)));
+  if (!as_xfs || cached_) {
+    DAXSIM_TRY_VOID(zero_in_place({bytes, byte_of(gone.first) - bytes}));
+  }
   const std::array records{
       Record{.type = RecordType::unmap, .ino = file_.ino, .pages = gone},
       Record{.type = RecordType::size, .ino = file_.ino, .bytes = bytes},
@@ -361,6 +432,9 @@ Result<void> ExtentInode::fallocate(Fallocate mode, ByteRange bytes) {
   switch (mode) {
     case Fallocate::allocate:
     case Fallocate::allocate_keep_size:
+      if (makes_changes_as_xfs()) {
+        DAXSIM_TRY_VOID(change_layout(mode, bytes));
+      }
       DAXSIM_TRY_VOID(allocate_unwritten(pages_of(bytes)));
       break;
     case Fallocate::unshare_range:
@@ -384,6 +458,11 @@ Result<void> ExtentInode::fallocate(Fallocate mode, ByteRange bytes) {
     return {};
   }
   DAXSIM_TRY_VOID(as_io_error(zero_gap(bytes.end())));
+  if (makes_changes_as_xfs()) {
+    const SharedLock thawed(file_system_.freeze_lock());
+    const ExclusiveLock no_faults(mapping().invalidate_lock());
+    DAXSIM_TRY_VOID(as_io_error(unmap_behind_end(bytes.end())));
+  }
   return extend(bytes.end());
 }
 
@@ -391,10 +470,14 @@ Result<void> ExtentInode::change_layout(Fallocate mode, ByteRange bytes) {
   const SharedLock thawed(file_system_.freeze_lock());
   const ExclusiveLock no_faults(mapping().invalidate_lock());
   switch (mode) {
+    case Fallocate::allocate:
+    case Fallocate::allocate_keep_size:
+      return dax::break_layouts(file_system_.context(), *this, {page_of(bytes.offset), 0});
     case Fallocate::punch_hole:
       return punch(bytes);
     case Fallocate::zero_range:
-      return zero(bytes);
+      // Holes have got unwritten blocks before.
+      return clear_range(bytes, Clearing::make_unwritten);
     case Fallocate::collapse_range:
       return collapse(bytes);
     case Fallocate::insert_range:
@@ -437,43 +520,56 @@ Result<std::uint64_t> ExtentInode::map_unwritten_locked(PageRange hole) noexcept
   return run.pages;
 }
 
-Result<PageRange> ExtentInode::zero_edges(ByteRange bytes) {
-  const std::uint64_t first = round_up(bytes.offset, kPageSize);
-  const std::uint64_t last = round_down(bytes.end(), kPageSize);
-  if (first > last) {
-    DAXSIM_TRY_VOID(zero_in_place(bytes));
-    return PageRange{page_of(first), 0};
-  }
-  DAXSIM_TRY_VOID(zero_in_place({bytes.offset, first - bytes.offset}));
-  DAXSIM_TRY_VOID(zero_in_place({last, bytes.end() - last}));
-  return PageRange{page_of(first), page_of(last) - page_of(first)};
+Result<void> ExtentInode::zero_edges(ByteRange bytes) {
+  const std::uint64_t head_end = std::min(bytes.end(), round_up(bytes.offset, kPageSize));
+  DAXSIM_TRY_VOID(zero_in_place({bytes.offset, head_end - bytes.offset}));
+  const std::uint64_t tail = std::max(head_end, round_down(bytes.end(), kPageSize));
+  return zero_in_place({tail, bytes.end() - tail});
 }
 
-Result<void> ExtentInode::punch(ByteRange bytes) {
-  const dax::Context& context = file_system_.context();
-  DAXSIM_TRY_VOID(dax::break_layouts(context, *this, pages_of(bytes)));
-  DAXSIM_TRY(const PageRange whole, zero_edges(bytes));
+// Of these bytes whole pages get another state, and the others read as zeros. XFS writes back and forgets the pages at the
+// edges as well, and zeroes last.
+Result<void> ExtentInode::clear_range(ByteRange bytes, Clearing clearing) {
+  DAXSIM_TRY_VOID(dax::break_layouts(file_system_.context(), *this, pages_of(bytes)));
+  if (makes_changes_as_xfs()) {
+    const PageRange touched = pages_of(bytes);
+    DAXSIM_TRY_VOID(write_back(bytes_of(touched)));
+    DAXSIM_TRY_VOID(forget_pages(touched, EvenCows::no));
+    DAXSIM_TRY_VOID(change_blocks(whole_pages(bytes), clearing));
+    const std::uint64_t end = std::min(bytes.end(), size());
+    if (cached_) {
+      return zero_edges(bytes);
+    }
+    return bytes.offset < end ? zero_in_place({bytes.offset, end - bytes.offset}) : Result<void>();
+  }
+  const PageRange whole = whole_pages(bytes);
+  DAXSIM_TRY_VOID(zero_edges(bytes));
   if (whole.empty()) {
     return {};
   }
   DAXSIM_TRY_VOID(forget_pages(whole, EvenCows::no));
-  const std::array records{Record{.type = RecordType::unmap, .ino = file_.ino, .pages = whole}};
+  return change_blocks(whole, clearing);
+}
+
+Result<void> ExtentInode::change_blocks(PageRange pages, Clearing clearing) {
+  if (pages.empty()) {
+    return {};
+  }
+  if (clearing == Clearing::unmap) {
+    const std::array records{Record{.type = RecordType::unmap, .ino = file_.ino, .pages = pages}};
+    return change(records);
+  }
+  DAXSIM_TRY_VOID(leave_shared_blocks(pages));
+  const std::array records{
+      Record{.type = RecordType::set_state, .state = BlockState::unwritten, .ino = file_.ino, .pages = pages}};
   return change(records);
 }
 
-// FALLOC_FL_ZERO_RANGE: whole pages become unwritten; holes have got unwritten blocks before.
-Result<void> ExtentInode::zero(ByteRange bytes) {
-  const dax::Context& context = file_system_.context();
-  DAXSIM_TRY_VOID(dax::break_layouts(context, *this, pages_of(bytes)));
-  DAXSIM_TRY(const PageRange whole, zero_edges(bytes));
-  if (!whole.empty()) {
-    DAXSIM_TRY_VOID(forget_pages(whole, EvenCows::no));
-    DAXSIM_TRY_VOID(leave_shared_blocks(whole));
-    const std::array records{
-        Record{.type = RecordType::set_state, .state = BlockState::unwritten, .ino = file_.ino, .pages = whole}};
-    DAXSIM_TRY_VOID(change(records));
+Result<void> ExtentInode::punch(ByteRange bytes) {
+  if (!makes_changes_as_xfs() && file_system_.context().policy.before_punch == BeforePunch::write_back) {
+    DAXSIM_TRY_VOID(write_back(bytes));
   }
-  return {};
+  return clear_range(bytes, Clearing::unmap);
 }
 
 std::uint64_t ExtentInode::end_of_blocks() noexcept {
@@ -481,20 +577,27 @@ std::uint64_t ExtentInode::end_of_blocks() noexcept {
   return file_.extents.end();
 }
 
-Result<void> ExtentInode::detach(Pgoff first) {
-  const dax::Context& context = file_system_.context();
-  const PageRange moved{first, kMaxFilePages - first.value};
-  DAXSIM_TRY_VOID(dax::break_layouts(context, *this, moved));
-  DAXSIM_TRY_VOID(write_back(bytes_of(moved)));
-  return forget_pages(moved);
-}
-
 Result<void> ExtentInode::collapse(ByteRange bytes) {
   if (bytes.end() >= size()) {
     return Errno::einval;
   }
-  DAXSIM_TRY_VOID(detach(page_of(bytes.offset)));
   const PageRange pages = pages_of(bytes);
+  DAXSIM_TRY_VOID(dax::break_layouts(file_system_.context(), *this, to_the_end(pages.first)));
+  if (makes_changes_as_xfs()) {
+    DAXSIM_TRY_VOID(write_back(bytes));
+    DAXSIM_TRY_VOID(forget_pages(pages, EvenCows::no));
+    const std::array records{Record{.type = RecordType::unmap, .ino = file_.ino, .pages = pages}};
+    DAXSIM_TRY_VOID(change(records));
+    if (!cached_) {
+      DAXSIM_TRY_VOID(zero_in_place(bytes));  // nothing is there any more
+    }
+    DAXSIM_TRY_VOID(detach_as_xfs(pages.first, size()));
+  } else {
+    // (oracle, f22: of the range that goes, the first page is written back)
+    DAXSIM_TRY_VOID(write_back({bytes.offset, 1}));
+    DAXSIM_TRY_VOID(write_back(to_the_last_byte(bytes.end())));
+    DAXSIM_TRY_VOID(forget_pages(to_the_end(pages.first)));
+  }
   const std::uint64_t smaller = size() - bytes.length;
   const std::array records{
       Record{.type = RecordType::unmap, .ino = file_.ino, .pages = pages},
@@ -506,6 +609,14 @@ Result<void> ExtentInode::collapse(ByteRange bytes) {
   return {};
 }
 
+// Before blocks are shifted: from the page before them on, as many bytes as the file has.
+Result<void> ExtentInode::detach_as_xfs(Pgoff first, std::uint64_t file_size) {
+  const Pgoff from = first.value == 0 ? first : first - 1;
+  const ByteRange bytes{byte_of(from), round_up(file_size, kPageSize)};
+  DAXSIM_TRY_VOID(write_back(bytes));
+  return forget_pages(pages_of(bytes), EvenCows::no);
+}
+
 Result<void> ExtentInode::insert(ByteRange bytes) {
   if (bytes.offset >= size()) {
     return Errno::einval;
@@ -514,8 +625,16 @@ Result<void> ExtentInode::insert(ByteRange bytes) {
   if (bytes.length > kMaxFileSize - size() || pages.pages > kMaxFilePages - end_of_blocks()) {
     return Errno::efbig;
   }
-  DAXSIM_TRY_VOID(detach(page_of(bytes.offset)));
+  DAXSIM_TRY_VOID(dax::break_layouts(file_system_.context(), *this, to_the_end(pages.first)));
   const std::uint64_t larger = size() + bytes.length;
+  if (makes_changes_as_xfs()) {
+    DAXSIM_TRY_VOID(zero_behind_end(larger));
+    DAXSIM_TRY_VOID(unmap_behind_end(larger));
+    DAXSIM_TRY_VOID(detach_as_xfs(pages.first, larger));
+  } else {
+    DAXSIM_TRY_VOID(write_back(to_the_last_byte(bytes.offset)));
+    DAXSIM_TRY_VOID(forget_pages(to_the_end(pages.first)));
+  }
   const std::array records{
       Record{.type = RecordType::shift_up, .ino = file_.ino, .pages = pages},
       Record{.type = RecordType::size, .ino = file_.ino, .bytes = larger},

@@ -98,6 +98,8 @@ class ExtentInode final : public Inode {
   // Makes a hole or unwritten pages at the front of `pages` written zeros. Errors: as direct_access.
   Result<void> make_written_locked(PageRange pages) noexcept DAXSIM_REQUIRES(file_system_.allocation_lock());
 
+  [[nodiscard]] PageRange with_zeroed_beside(const Extent& extent, PageRange pages) const noexcept;
+  [[nodiscard]] bool makes_changes_as_xfs() const noexcept;
   // Whether dax serves a page of which look_up_locked says this; if not, the page cache does.
   [[nodiscard]] bool is_direct(const FileExtent& here) const noexcept;
   // Whether a page changes hands when it gets its blocks: a hole that dax serves, and the page cache will.
@@ -187,31 +189,39 @@ class ExtentInode final : public Inode {
 
   // The calls below: i_rwsem held exclusively, and where they say so the invalidate lock too.
   Result<void> extend(std::uint64_t bytes) DAXSIM_REQUIRES(i_rwsem());
+  Result<void> unmap_behind_end(std::uint64_t bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+  Result<void> grow(std::uint64_t bytes) DAXSIM_REQUIRES(i_rwsem());
   Result<void> shrink(std::uint64_t bytes) DAXSIM_REQUIRES(i_rwsem());
   // What lies between the end of the file and `offset` becomes zeros: the end of the last page may have been stored to
   // through a mapping (6.12).
   Result<void> zero_gap(std::uint64_t offset) DAXSIM_REQUIRES(i_rwsem());
+  Result<void> zero_behind_end(std::uint64_t offset) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   Result<void> allocate_unwritten(PageRange pages) DAXSIM_REQUIRES(i_rwsem());
   // fallocate but for allocation; takes the invalidate lock.
   Result<void> change_layout(Fallocate mode, ByteRange bytes) DAXSIM_REQUIRES(i_rwsem());
   Result<void> punch(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
-  Result<void> zero(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   Result<void> collapse(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   Result<void> insert(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   // Zeroes in place; nothing for an empty range. Any way to hold the file still.
   Result<void> zero_in_place(ByteRange bytes);
-  // Zeroes the bytes of `bytes` that do not fill a page, and returns the pages that it fills.
-  Result<PageRange> zero_edges(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+  // Of `bytes` what does not fill a page.
+  Result<void> zero_edges(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+  // What happens to whole pages.
+  enum class Clearing : std::uint8_t { unmap, make_unwritten };
+  Result<void> clear_range(ByteRange bytes, Clearing clearing) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+  Result<void> change_blocks(PageRange pages, Clearing clearing)
+      DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   // The page behind the last one that has a block.
   std::uint64_t end_of_blocks() noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
-  // Before pages from `first` on move: nobody uses them, and what was stored there is written back.
-  Result<void> detach(Pgoff first) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+  Result<void> detach_as_xfs(Pgoff first, std::uint64_t file_size) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
 
   FileSystem& file_system_;
   File& file_;
   const Dax dax_;
   std::atomic<bool> dont_cache_{false};
   bool is_evicted_ = false;
+  // Ever: somebody may map a page as a hole that has been written since.
+  bool has_zeroed_beside_ DAXSIM_GUARDED_BY(file_system_.allocation_lock()) = false;
   std::optional<pagecache::FilePages> cached_;  // where the file system has a page cache
 };
 

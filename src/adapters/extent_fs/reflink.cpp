@@ -35,13 +35,9 @@ Result<FileExtent> ExtentInode::begin_copy(PageRange pages) noexcept {
     copy.cookie = cookie_of(run.first.value);
     copy.metadata_dirty = true;
     copy.shared = false;
+    copy.memory = {};
   }
-  const Result<FileExtent> located = dax::generic_direct_access(copy);
-  if (!located.ok() || located->pages != copy.pages) {
-    DAXSIM_TRY_VOID(end_copy(copy, Copied::no));
-    return located.ok() ? Errno::eio : located.error();
-  }
-  return located;
+  return copy;
 }
 
 Result<void> ExtentInode::end_copy(const FileExtent& copy, Copied copied) noexcept {
@@ -150,18 +146,21 @@ Result<void> ExtentInode::clone_alone(const Clone& clone) {
   return share_blocks(clone);
 }
 
-// Pins of one file are waited for with nothing of the other held; those of the other are looked at once (F9).
+// Both files stand still together, if nothing of either is pinned. Pins of one are waited for with nothing of the other held
+// (F9).
 Result<void> ExtentInode::clone_from_other(const Clone& clone) {
   const dax::Context& context = file_system_.context();
   ExtentInode& source = clone.source;
   for (;;) {
+    {
+      const ExclusiveLocks no_faults(mapping().invalidate_lock(), source.mapping().invalidate_lock());
+      if (dax::try_break_layouts(context, source, clone.from) && dax::try_break_layouts(context, *this, clone.to)) {
+        return share_blocks(clone);
+      }
+    }
     for (const auto& [file, pages] : {std::pair{&source, clone.from}, std::pair{this, clone.to}}) {
       const ExclusiveLock no_faults(file->mapping().invalidate_lock());
       DAXSIM_TRY_VOID(dax::break_layouts(context, *file, pages));
-    }
-    const ExclusiveLocks no_faults(mapping().invalidate_lock(), source.mapping().invalidate_lock());
-    if (!dax::is_busy(context, source, clone.from) && !dax::is_busy(context, *this, clone.to)) {
-      return share_blocks(clone);
     }
   }
 }
@@ -169,11 +168,7 @@ Result<void> ExtentInode::clone_from_other(const Clone& clone) {
 Result<void> ExtentInode::share_blocks(const Clone& clone) {
   DAXSIM_TRY_VOID(clone.source.write_back(bytes_of(clone.from)));
   // Forgotten as well: a MAP_SYNC fault that has committed would else find its entry, and let the page be stored to.
-  // (Both are locked; the analysis cannot tell that the source is.)
-  const auto forget_source = [&]() DAXSIM_NO_THREAD_SAFETY_ANALYSIS {
-    return dax::truncate_pages(file_system_.context(), clone.source, clone.from, EvenCows::no);
-  };
-  DAXSIM_TRY_VOID(forget_source());
+  dax::forget_shared(file_system_.context(), clone.source, clone.from);
   DAXSIM_TRY_VOID(forget_pages(clone.to, EvenCows::no));
   {
     const MutexLock guard(file_system_.allocation_lock());

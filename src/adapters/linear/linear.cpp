@@ -18,8 +18,10 @@ Result<void> LinearFs::mkfs(Attachment& device, const Options& options) {
 }
 
 Result<std::shared_ptr<SuperBlock>> LinearFs::mount(const dax::Context& context, Attachment& device,
-                                                    const MountOptions& options) {
-  return extent_fs::FileSystem::mount(context, std::array{&device}, kKind, options);
+                                                    const MountOptions& options, const FsTraits& traits) {
+  extent_fs::Kind kind = kKind;
+  kind.traits = traits;
+  return extent_fs::FileSystem::mount(context, std::array{&device}, kind, options);
 }
 
 DAXSIM_END

@@ -10,7 +10,8 @@ DAXSIM_BEGIN
 namespace {
 
 constexpr extent_fs::Kind kKind{.magic = 0x31454d4954525844,  // "DXRTIME1"
-                                .reflink = Reflink::yes};
+                                .reflink = Reflink::yes,
+                                .traits = fs_traits::xfs};
 
 static_assert(RealtimeFs::kMaxFiles == extent_fs::kMaxFiles && RealtimeFs::kMaxFileSize == extent_fs::kMaxFileSize);
 

@@ -27,8 +27,8 @@ TEST(Truncate, EventsOfTheRecording) {
 
   EXPECT_EQ(world.names_since(first),
             (Names{"unmap_mapping_pages", "dax_layout_busy_page", "dax_zero_range", "dax_direct_access", "dax_flush",
-                   "unmap_mapping_pages", "dax_delete_mapping_entry", "dax_delete_mapping_entry",
-                   "dax_delete_mapping_entry", "unmap_mapping_pages"}));
+                   "unmap_mapping_range", "dax_delete_mapping_entry", "dax_delete_mapping_entry",
+                   "dax_delete_mapping_entry", "unmap_mapping_range"}));
   EXPECT_EQ(area.load({2}), Loaded(9));
   EXPECT_EQ(area.load({2}, 100), Loaded(0));
   EXPECT_FALSE(area.load({3}).has_value());
@@ -89,6 +89,22 @@ TEST(Truncate, EmptyRanges) {
   }
   EXPECT_TRUE(dax::invalidate_pages(world.context, *world.file, {{0}, 0}).ok());
   EXPECT_TRUE(world.dirty({0}));
+}
+
+// dax_break_layout, as recorded on 7.3: without pins all entries of the file are left, dirty or not, and none of it is told.
+TEST(BreakLayouts, DeletesEntriesInThatPolicy) {
+  World world({.policy = {.break_layouts = BreakLayouts::deletes_entries}});
+  FakeVma area(*world.file, kShared, kArea, {{0}, 16});
+  ASSERT_TRUE(area.store({0}, 5).has_value());
+  ASSERT_TRUE(area.load({3}).has_value());
+  const std::uint64_t first = world.events.next_id();
+  {
+    const ExclusiveLock guard(world.file->mapping().invalidate_lock());
+    must(dax::break_layouts(world.context, *world.file, {{3}, 1}));
+  }
+  EXPECT_EQ(world.names_since(first), (Names{"dax_break_layout", "unmap_mapping_pages", "dax_layout_busy_page"}));
+  EXPECT_TRUE(world.file->mapping().pages().empty());
+  EXPECT_EQ(area.load({0}), Loaded(5));
 }
 
 // Invalidation removes what is clean, refuses what is dirty, and unmaps both (workload i7).

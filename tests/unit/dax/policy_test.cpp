@@ -29,6 +29,11 @@ TEST(Policy, Validate) {
   EXPECT_ERRNO((Policy{.write_protect = static_cast<WriteProtect>(3)}).validate(), Errno::einval);
   EXPECT_ERRNO((Policy{.clear_dirty = static_cast<ClearDirty>(2)}).validate(), Errno::einval);
   EXPECT_ERRNO((Policy{.read_fault = static_cast<ReadFaultEntry>(2)}).validate(), Errno::einval);
+  EXPECT_ERRNO((Policy{.shared_mappings = static_cast<SharedMappings>(2)}).validate(), Errno::einval);
+  EXPECT_ERRNO((Policy{.break_layouts = static_cast<BreakLayouts>(2)}).validate(), Errno::einval);
+  EXPECT_ERRNO((Policy{.before_punch = static_cast<BeforePunch>(2)}).validate(), Errno::einval);
+  EXPECT_ERRNO((Policy{.behind_end = static_cast<BehindEnd>(2)}).validate(), Errno::einval);
+  EXPECT_ERRNO((Policy{.before_shrink = static_cast<BeforeShrink>(2)}).validate(), Errno::einval);
   EXPECT_ERRNO((Policy{.skipped = std::uint64_t{2} << static_cast<unsigned>(kLastStep)}).validate(), Errno::einval);
 }
 

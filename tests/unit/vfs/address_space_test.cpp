@@ -54,6 +54,27 @@ TEST(AddressSpace, UnmapsEveryArea) {
   EXPECT_EQ(fs_dax_text(events[1]), "unmap_mapping_pages: start=0 nr=0 even_cows=1");
 }
 
+// The same of a range of bytes: what truncation and punching call.
+TEST(AddressSpace, UnmapsARange) {
+  World world;
+  FakeVma area(*world.file, {}, kArea, {{0}, 8});
+  ASSERT_TRUE(area.store({2}, 1).has_value());
+  ASSERT_TRUE(area.store({5}, 1).has_value());
+  EXPECT_TRUE(world.file->mapping().is_mapped());
+  const std::uint64_t first = world.events.next_id();
+
+  world.file->mapping().unmap_range({{2}, 1}, EvenCows::no);
+  EXPECT_EQ(area.pte({2}).kind, PteState::Kind::none);
+  EXPECT_EQ(area.pte({5}).kind, PteState::Kind::memory);
+  world.file->mapping().unmap_range({{4}, kAllPages.end() - Pgoff{4}}, EvenCows::yes);
+  EXPECT_EQ(area.pte({5}).kind, PteState::Kind::none);
+
+  const std::vector<Event> events = world.events.since(first);
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(fs_dax_text(events[0]), "unmap_mapping_range: begin=8192 len=4096 even_cows=0");
+  EXPECT_EQ(fs_dax_text(events[1]), "unmap_mapping_range: begin=16384 len=0 even_cows=1");
+}
+
 // Write-protection counts writable entries, and leaves areas that map by PMD when told to.
 TEST(AddressSpace, WriteProtectsAreas) {
   World world;
