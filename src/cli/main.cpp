@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <CLI/CLI.hpp>
 
+#include "cli/conform.hpp"
 #include "cli/demo.hpp"
 #include "cli/matrix.hpp"
 #include "cli/nor_demo.hpp"
@@ -113,6 +114,20 @@ int main(int argc, char** argv) {
       "Exit status: 0 all passed, 1 one failed, 2 bad usage or no scenario, 77 this machine can do none of them.\n"
       "The language: docs/scenario-language.md; its names: `daxsim list verbs` and the like.");
 
+  daxsim::cli::ConformOptions conform;
+  CLI::App* const conform_command = app.add_subcommand(
+      "conform",
+      "Play the workloads that were recorded on real kernels (tests/conformance), and hold what comes out against the "
+      "recordings, step by step: results, signals and DAX events. What differs on purpose is known: docs/fidelity.md.");
+  conform_command->add_option("--workload", conform.workload, "only this workload (\"a\")");
+  conform_command->add_option("--kernel", conform.kernel, "only this kernel (\"6.12\")");
+  conform_command->add_option("--fs", conform.file_system, "only this file system (\"xfs\")");
+  conform_command->add_option("--recordings", conform.recordings,
+                              "recordings of your own: a folder of linux-KERNEL.tsv, as tests/oracle makes them");
+  conform_command->add_flag("--json", conform.json, "print the same as one JSON document");
+  conform_command->add_flag("-v,--verbose", conform.verbose, "also both sides of the known differences");
+  conform_command->footer("Exit status: 0 every difference is known, 1 one is not, 2 bad usage.");
+
   daxsim::cli::ListOptions list;
   CLI::App* const list_command = app.add_subcommand("list", "What scenarios and options can name.");
   list_command->add_option("WHAT", list.what, "eras, designs, adapters, devices, mmus, verbs, findings, events")
@@ -127,6 +142,9 @@ int main(int argc, char** argv) {
   }
   if (run_command->parsed()) {
     return daxsim::cli::run(run);
+  }
+  if (conform_command->parsed()) {
+    return daxsim::cli::conform(conform);
   }
   if (list_command->parsed()) {
     return daxsim::cli::list(list);

@@ -272,7 +272,15 @@ Outcome ScenarioPlayer::direct_io(const Step& step, ScenarioProcess& process, st
   }
   if (pinned.ok()) {
     std::vector<std::byte> bytes(std::min(step.numbers[1], kMostTransfer));
+    if (is_into) {
+      const MutexLock guard(lock_);
+      std::ranges::copy(std::span(other_file_).first(std::min(bytes.size(), other_file_.size())), bytes.begin());
+    }
     const AccessResult<void> moved = is_into ? process.soft->write(address, bytes) : process.soft->read(address, bytes);
+    if (!is_into) {
+      const MutexLock guard(lock_);
+      other_file_ = bytes;
+    }
     pinned = moved.ok() ? pinned : Errno::efault;
   }
   std::ranges::for_each(pins, &Process::unpin);

@@ -176,6 +176,8 @@ class ScenarioPlayer {
   std::map<std::string, ScenarioProcess, std::less<>> processes_;
   std::string current_process_ = "p1";
   std::vector<Pinned> pins_;
+  // What `direct-io` writes and reads, from its first byte on.
+  std::vector<std::byte> other_file_ DAXSIM_GUARDED_BY(lock_);
   std::map<std::string, std::unique_ptr<BackgroundStep>, std::less<>> background_;  // by actor
 };
 
