@@ -78,7 +78,8 @@ foreach(room IN LISTS DAXSIM_ROOMS)
       file(READ "${expected}" DAXSIM_EXPECTED_MATRIX)
       configure_file("${folder}/expected_matrix.cpp.in" "${CMAKE_CURRENT_BINARY_DIR}/expected_matrix.cpp" @ONLY)
       file(GLOB conformance CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/conformance/*.scn"
-        "${PROJECT_SOURCE_DIR}/tests/conformance/*.tsv" "${PROJECT_SOURCE_DIR}/tests/conformance/recordings/*.tsv")
+        "${PROJECT_SOURCE_DIR}/tests/conformance/*.tsv" "${PROJECT_SOURCE_DIR}/tests/conformance/recordings/*.tsv"
+        "${PROJECT_SOURCE_DIR}/tests/conformance/recordings/recorded-here/*.tsv")
       set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${conformance})
       set(DAXSIM_CONFORMANCE_FILES "")
       foreach(file IN LISTS conformance)

@@ -299,7 +299,11 @@ FaultOutcome pte_fault_locked(Fault& fault) noexcept {
     return FaultOutcome::oom;  // nothing is smaller than a page, so it was not a conflict
   }
   if (fault.request.is_cow()) {
-    return copy_for_private(fault);
+    const FaultOutcome outcome = copy_for_private(fault);
+    if (outcome.resolved()) {
+      lock.keep();  // also an entry that has nothing (oracle, j16)
+    }
+    return outcome;
   }
   const Result<FileExtent> extent = locate(inode, fault.pages(), fault.access());
   return extent.ok() ? finish_pte_fault(fault, lock, *extent) : FaultOutcome::from(extent.error());

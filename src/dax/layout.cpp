@@ -90,14 +90,14 @@ bool find_busy(const Context& context, Inode& inode, PageRange pages, BusyPage* 
 namespace {
 
 // Unmaps the file and looks for a page that somebody pinned, as the policy says. True: there is one.
-bool look_for_pins(const Context& context, Inode& inode, PageRange pages, BusyPage* busy) noexcept {
+bool look_for_pins(const Context& context, Inode& inode, BusyPage* busy) noexcept {
   const Policy& policy = context.policy;
   const bool deletes = policy.break_layouts == BreakLayouts::deletes_entries;
   if (deletes || inode.mapping().is_mapped()) {
     inode.mapping().unmap_pages(kAllPages, EvenCows::no);
   }
-  const bool found = policy.takes(Step::wait_for_pins) && !pages.empty() && find_busy(context, inode, pages, busy);
-  emit(EventType::dax_layout_busy_page, inode, {.pgoff = pages.first, .last = pages.pages, .ret = found ? 1 : 0});
+  const bool found = policy.takes(Step::wait_for_pins) && find_busy(context, inode, kAllPages, busy);
+  emit(EventType::dax_layout_busy_page, inode, {.last = kAllPages.pages, .ret = found ? 1 : 0});
   return found;
 }
 
@@ -116,16 +116,15 @@ void announce(const Context& context, Inode& inode, EventType event) noexcept {
 
 }  // namespace
 
-Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages) {
+Result<void> break_layouts(const Context& context, Inode& inode) {
   const Policy& policy = context.policy;
   if (!policy.takes(Step::wait_for_pins) || !policy.takes(Step::unmap_before_free)) {
     return {};
   }
-  pages = bounded(pages);
   announce(context, inode, EventType::dax_break_layout);
   for (;;) {
     BusyPage busy;
-    if (!look_for_pins(context, inode, pages, &busy)) {
+    if (!look_for_pins(context, inode, &busy)) {
       forget_entries(context, inode);
       return {};
     }
@@ -137,10 +136,10 @@ Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages
   }
 }
 
-bool try_break_layouts(const Context& context, Inode& inode, PageRange pages) noexcept {
+bool try_break_layouts(const Context& context, Inode& inode) noexcept {
   announce(context, inode, EventType::dax_break_layout);
   BusyPage busy;
-  if (look_for_pins(context, inode, bounded(pages), &busy)) {
+  if (look_for_pins(context, inode, &busy)) {
     return false;
   }
   forget_entries(context, inode);

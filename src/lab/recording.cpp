@@ -63,7 +63,6 @@ constexpr std::array kCompared{
     "dax_iomap_cow_copy"sv,
     "dax_iomap_copy_around"sv,
     "__split_huge_pmd"sv,
-    "wp_page_copy"sv,
     "signal"sv,
     // Poison and removal.
     "dax_holder_notify_failure"sv,
@@ -93,6 +92,7 @@ constexpr std::array kNotCompared{
     Named{"xfs_reflink_allocate_cow", kMetadata},
     Named{"xfs_reflink_end_cow", kMetadata},
     Named{"xfs_wait_dax_page", "XFS's own function that the wait for a pin calls: busy_page says that it waits"},
+    Named{"wp_page_copy", "copies of anonymous and private pages; in 6.12 it is inlined and cannot be traced"},
     Named{"get_user_pages_fast", kPinning},
     Named{"pin_user_pages_fast", kPinning},
     Named{"check_vma_flags", kPinning},

@@ -231,7 +231,7 @@ void add_dax_calls(std::vector<PlainCall>& calls) {
                      Inode& inode = inode_of(world.file);
                      const ExclusiveLock writing(inode.i_rwsem());
                      const ExclusiveLock no_faults(inode.mapping().invalidate_lock());
-                     must(dax::break_layouts(world.context(), inode, {{0}, 2}));
+                     must(dax::break_layouts(world.context(), inode));
                      return dax::zero_range(world.context(), inode, kRagged);
                    }),
           on_world("dax::truncate_page",
@@ -239,7 +239,7 @@ void add_dax_calls(std::vector<PlainCall>& calls) {
                      Inode& inode = inode_of(world.file);
                      const ExclusiveLock writing(inode.i_rwsem());
                      const ExclusiveLock no_faults(inode.mapping().invalidate_lock());
-                     must(dax::break_layouts(world.context(), inode, {{0}, 2}));
+                     must(dax::break_layouts(world.context(), inode));
                      return dax::truncate_page(world.context(), inode, kRagged.offset);
                    }),
           ends_world("dax::orderly_teardown",

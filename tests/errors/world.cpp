@@ -364,7 +364,7 @@ void add_dax_actions(Actions& actions, World& world, Observer& saw, Choice& choi
           [=, &context, &saw, &choice] {
             Inode& at = inode();
             const ExclusiveLock no_faults(at.mapping().invalidate_lock());
-            saw("dax::break_layouts", dax::break_layouts(context, at, choice.pages()));
+            saw("dax::break_layouts", dax::break_layouts(context, at));
             saw("dax::truncate_pages", dax::truncate_pages(context, at, choice.pages()));
           },
           [=, &context, &saw, &choice] {

@@ -213,7 +213,7 @@ void visit_interrupted(Observer& saw) {
     {
       Inode& inode = open_file.inode();
       const ExclusiveLock no_faults(inode.mapping().invalidate_lock());
-      saw("dax::break_layouts", dax::break_layouts(world.context(), inode, {{0}, 8}));
+      saw("dax::break_layouts", dax::break_layouts(world.context(), inode));
     }
     world.exercise(saw, seed);
     saw("Machine::remove", world.machine->remove(world.handle, Removal::orderly, std::chrono::milliseconds{0}));

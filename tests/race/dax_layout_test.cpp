@@ -71,7 +71,7 @@ TEST(LayoutRace, Scenario74_PinAfterTheScan) {
   FakeVma area(*world.file, kShared, kArea, kPages);
   ASSERT_TRUE(area.store({3}, 1).has_value());
   const ExclusiveLock guard(world.file->mapping().invalidate_lock());
-  must(dax::break_layouts(world.context, *world.file, kPages));
+  must(dax::break_layouts(world.context, *world.file));
   std::thread([&] { EXPECT_ERRNO(dax::pin_page(world.context, world.file->mapping(), {3}), Errno::eagain); }).join();
 }
 

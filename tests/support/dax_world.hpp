@@ -253,7 +253,7 @@ class FakeInode final : public Inode {
     const ExclusiveLock invalidate(mapping().invalidate_lock());
     const Pgoff first{pages_for(bytes)};
     const PageRange gone{first, kAllPages.end() - first};
-    DAXSIM_TRY_VOID(dax::break_layouts(context_, *this, gone));
+    DAXSIM_TRY_VOID(dax::break_layouts(context_, *this));
     if (bytes < size()) {
       DAXSIM_TRY_VOID(zero_tail(bytes));
     } else {
@@ -273,7 +273,7 @@ class FakeInode final : public Inode {
       set_blocks(pages, Block::unwritten);
       return {};
     }
-    DAXSIM_TRY_VOID(dax::break_layouts(context_, *this, pages));
+    DAXSIM_TRY_VOID(dax::break_layouts(context_, *this));
     DAXSIM_TRY_VOID(dax::truncate_pages(context_, *this, pages, EvenCows::no));
     free_blocks(pages);
     return {};
@@ -664,7 +664,7 @@ class World {
       if ((slot.dirty || slot.towrite) && !slot.entry.is_real() && !is_read_hole) {
         return "I1: a mark without storage" + at;
       }
-      if (slot.entry.locked() || slot.entry.is_empty() || slot.writeback) {
+      if (slot.entry.locked() || slot.writeback) {
         return "I6: something was left behind" + at;
       }
       if (slot.entry.order() != 0 && (slot.first.value % kPagesPerPmd != 0 ||

@@ -80,7 +80,7 @@ class MixedInode final : public Inode {
     const SharedLock thawed(super_block().freeze_lock());
     const ExclusiveLock no_faults(mapping().invalidate_lock());
     const PageRange gone{{pages_for(bytes)}, kAllPages.end() - Pgoff{pages_for(bytes)}};
-    DAXSIM_TRY_VOID(dax::break_layouts(context_, *this, gone));
+    DAXSIM_TRY_VOID(dax::break_layouts(context_, *this));
     DAXSIM_TRY_VOID(dax::truncate_pages(context_, *this, gone));
     cached.truncate_pages(gone);
     // Here blocks are never freed, so what was cut off is zeroed when it comes back.

@@ -89,16 +89,15 @@ Result<void> unshare_range(const Context& context, Inode& inode, PageRange pages
 
 // --- layout (F9) ---
 
-// Before blocks of `pages` are freed or moved: unmaps the whole file, as Linux does, and waits until none of `pages` is
-// pinned; BreakLayouts::deletes_entries then deletes all entries of the file. Call with invalidate_lock held exclusively and no other lock of rank mm or above; it is dropped while waiting
-// and held again on return, error or not. On success every page in range is unmapped and unpinned, and stays so while the
-// lock is held.
+// Before blocks of a file are freed or moved: unmaps the whole file, as Linux does, and waits until none of its pages is
+// pinned, also of those that stay; BreakLayouts::deletes_entries then deletes all its entries. Call with invalidate_lock
+// held exclusively and no other lock of rank mm or above; it is dropped while waiting and held again on return, error or
+// not. On success every page is unmapped and unpinned, and stays so while the lock is held.
 // Errors: Errno::eintr (interrupted).
-Result<void> break_layouts(const Context& context, Inode& inode, PageRange pages)
-    DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
-// The same without waiting: false when one of `pages` is pinned, then only the mappings are gone. For files that are to
-// stand still together. Context: as break_layouts; waits for entry locks only.
-bool try_break_layouts(const Context& context, Inode& inode, PageRange pages) noexcept;
+Result<void> break_layouts(const Context& context, Inode& inode) DAXSIM_REQUIRES(inode.mapping().invalidate_lock());
+// The same without waiting: false when a page is pinned, then only the mappings are gone. For files that are to stand still
+// together. Context: as break_layouts; waits for entry locks only.
+bool try_break_layouts(const Context& context, Inode& inode) noexcept;
 // Deletes the entries of `pages` and tells nobody of it: what Linux leaves where it is, and daxsim does not, when other
 // files come to have the blocks. Context: as truncate_pages; nobody maps them.
 void forget_shared(const Context& context, Inode& inode, PageRange pages) noexcept;

@@ -373,7 +373,7 @@ Result<void> ExtentInode::grow(std::uint64_t bytes) {
   {
     const SharedLock thawed(file_system_.freeze_lock());
     const ExclusiveLock no_faults(mapping().invalidate_lock());
-    DAXSIM_TRY_VOID(dax::break_layouts(context, *this, {page_of(size()), 0}));
+    DAXSIM_TRY_VOID(dax::break_layouts(context, *this));
     if (makes_changes_as_xfs() || context.policy.behind_end == BehindEnd::zeroed) {
       DAXSIM_TRY_VOID(zero_behind_end(bytes));
     }
@@ -396,7 +396,7 @@ Result<void> ExtentInode::shrink(std::uint64_t bytes) {
   const PageRange gone = pages_behind(bytes);
   const SharedLock thawed(file_system_.freeze_lock());
   const ExclusiveLock no_faults(mapping().invalidate_lock());
-  DAXSIM_TRY_VOID(dax::break_layouts(context, *this, gone));
+  DAXSIM_TRY_VOID(dax::break_layouts(context, *this));
   const bool as_xfs = makes_changes_as_xfs();
   if (as_xfs) {
     if (context.policy.before_shrink == BeforeShrink::write_back) {
@@ -472,7 +472,7 @@ Result<void> ExtentInode::change_layout(Fallocate mode, ByteRange bytes) {
   switch (mode) {
     case Fallocate::allocate:
     case Fallocate::allocate_keep_size:
-      return dax::break_layouts(file_system_.context(), *this, {page_of(bytes.offset), 0});
+      return dax::break_layouts(file_system_.context(), *this);
     case Fallocate::punch_hole:
       return punch(bytes);
     case Fallocate::zero_range:
@@ -530,7 +530,7 @@ Result<void> ExtentInode::zero_edges(ByteRange bytes) {
 // Of these bytes whole pages get another state, and the others read as zeros. XFS writes back and forgets the pages at the
 // edges as well, and zeroes last.
 Result<void> ExtentInode::clear_range(ByteRange bytes, Clearing clearing) {
-  DAXSIM_TRY_VOID(dax::break_layouts(file_system_.context(), *this, pages_of(bytes)));
+  DAXSIM_TRY_VOID(dax::break_layouts(file_system_.context(), *this));
   if (makes_changes_as_xfs()) {
     const PageRange touched = pages_of(bytes);
     DAXSIM_TRY_VOID(write_back(bytes_of(touched)));
@@ -582,7 +582,7 @@ Result<void> ExtentInode::collapse(ByteRange bytes) {
     return Errno::einval;
   }
   const PageRange pages = pages_of(bytes);
-  DAXSIM_TRY_VOID(dax::break_layouts(file_system_.context(), *this, to_the_end(pages.first)));
+  DAXSIM_TRY_VOID(dax::break_layouts(file_system_.context(), *this));
   if (makes_changes_as_xfs()) {
     DAXSIM_TRY_VOID(write_back(bytes));
     DAXSIM_TRY_VOID(forget_pages(pages, EvenCows::no));
@@ -606,7 +606,15 @@ Result<void> ExtentInode::collapse(ByteRange bytes) {
   };
   DAXSIM_TRY_VOID(change(records));
   set_size(smaller);
-  return {};
+  return makes_changes_as_xfs() ? cut_as_xfs(smaller) : Result<void>();
+}
+
+// xfs_setattr_size, of a file that has its new size already (oracle, f22): nothing is behind it.
+Result<void> ExtentInode::cut_as_xfs(std::uint64_t bytes) {
+  if (!cached_) {
+    DAXSIM_TRY_VOID(dax::truncate_page(file_system_.context(), *this, bytes));
+  }
+  return forget_pages(to_the_end({pages_for(bytes)}));
 }
 
 // Before blocks are shifted: from the page before them on, as many bytes as the file has.
@@ -625,7 +633,7 @@ Result<void> ExtentInode::insert(ByteRange bytes) {
   if (bytes.length > kMaxFileSize - size() || pages.pages > kMaxFilePages - end_of_blocks()) {
     return Errno::efbig;
   }
-  DAXSIM_TRY_VOID(dax::break_layouts(file_system_.context(), *this, to_the_end(pages.first)));
+  DAXSIM_TRY_VOID(dax::break_layouts(file_system_.context(), *this));
   const std::uint64_t larger = size() + bytes.length;
   if (makes_changes_as_xfs()) {
     DAXSIM_TRY_VOID(zero_behind_end(larger));

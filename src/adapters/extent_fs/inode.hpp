@@ -201,6 +201,7 @@ class ExtentInode final : public Inode {
   Result<void> change_layout(Fallocate mode, ByteRange bytes) DAXSIM_REQUIRES(i_rwsem());
   Result<void> punch(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   Result<void> collapse(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+  Result<void> cut_as_xfs(std::uint64_t bytes) DAXSIM_REQUIRES(mapping().invalidate_lock());
   Result<void> insert(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   // Zeroes in place; nothing for an empty range. Any way to hold the file still.
   Result<void> zero_in_place(ByteRange bytes);

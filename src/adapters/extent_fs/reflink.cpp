@@ -139,10 +139,8 @@ Result<void> ExtentInode::reflink(Inode& source, ByteRange bytes, std::uint64_t 
 }
 
 Result<void> ExtentInode::clone_alone(const Clone& clone) {
-  const Pgoff first = std::min(clone.from.first, clone.to.first);
   const ExclusiveLock no_faults(mapping().invalidate_lock());
-  DAXSIM_TRY_VOID(
-      dax::break_layouts(file_system_.context(), *this, {first, std::max(clone.from.end(), clone.to.end()) - first}));
+  DAXSIM_TRY_VOID(dax::break_layouts(file_system_.context(), *this));
   return share_blocks(clone);
 }
 
@@ -154,13 +152,13 @@ Result<void> ExtentInode::clone_from_other(const Clone& clone) {
   for (;;) {
     {
       const ExclusiveLocks no_faults(mapping().invalidate_lock(), source.mapping().invalidate_lock());
-      if (dax::try_break_layouts(context, source, clone.from) && dax::try_break_layouts(context, *this, clone.to)) {
+      if (dax::try_break_layouts(context, source) && dax::try_break_layouts(context, *this)) {
         return share_blocks(clone);
       }
     }
-    for (const auto& [file, pages] : {std::pair{&source, clone.from}, std::pair{this, clone.to}}) {
+    for (ExtentInode* const file : {&source, this}) {
       const ExclusiveLock no_faults(file->mapping().invalidate_lock());
-      DAXSIM_TRY_VOID(dax::break_layouts(context, *file, pages));
+      DAXSIM_TRY_VOID(dax::break_layouts(context, *file));
     }
   }
 }
