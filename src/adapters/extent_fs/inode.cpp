@@ -389,6 +389,18 @@ Result<void> ExtentInode::unmap_behind_end(std::uint64_t bytes) {
   return has_zeroed ? write_back({size(), bytes - size()}) : Result<void>();
 }
 
+// What XFS zeroed it writes back from the old end of the file on, also when that is behind the new one: nothing (recorded
+// on 6.1, workload f).
+void ExtentInode::tell_of_empty_writeback(Pgoff first, Pgoff last) noexcept {
+  if (!mapping().pages().marked(Mark::dirty)) {
+    return;
+  }
+  for (const EventType type : {EventType::dax_writeback_range, EventType::dax_writeback_range_done}) {
+    file_system_.system().events.emit(
+        {.type = type, .dev = file_system_.dev(), .ino = number(), .pgoff = first, .last = last.value});
+  }
+}
+
 // As recorded (oracle, workloads f, m, m2): the whole file is unmapped and the pins are waited for, the pages behind the
 // new end go, and the rest of its last page is zeroed in place; XFS zeroes first.
 Result<void> ExtentInode::shrink(std::uint64_t bytes) {
@@ -407,6 +419,9 @@ Result<void> ExtentInode::shrink(std::uint64_t bytes) {
     }
   }
   DAXSIM_TRY_VOID(forget_pages(to_the_end(gone.first)));
+  if (as_xfs && bytes % kPageSize != 0 && context.policy.before_shrink == BeforeShrink::write_back) {
+    tell_of_empty_writeback({size() >> kPageShift}, page_of(bytes - 1));
+  }
   if (!as_xfs || cached_) {
     DAXSIM_TRY_VOID(zero_in_place({bytes, byte_of(gone.first) - bytes}));
   }
@@ -606,7 +621,12 @@ Result<void> ExtentInode::collapse(ByteRange bytes) {
   };
   DAXSIM_TRY_VOID(change(records));
   set_size(smaller);
-  return {};
+  if (!makes_changes_as_xfs() || cached_) {
+    return {};
+  }
+  // A truncate of its own.
+  DAXSIM_TRY_VOID(dax::truncate_page(file_system_.context(), *this, smaller));
+  return forget_pages(to_the_end({pages_for(smaller)}));
 }
 
 // Before blocks are shifted: from the page before them on, as many bytes as the file has.

@@ -192,6 +192,7 @@ class ExtentInode final : public Inode {
   Result<void> unmap_behind_end(std::uint64_t bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   Result<void> grow(std::uint64_t bytes) DAXSIM_REQUIRES(i_rwsem());
   Result<void> shrink(std::uint64_t bytes) DAXSIM_REQUIRES(i_rwsem());
+  void tell_of_empty_writeback(Pgoff first, Pgoff last) noexcept;
   // What lies between the end of the file and `offset` becomes zeros: the end of the last page may have been stored to
   // through a mapping (6.12).
   Result<void> zero_gap(std::uint64_t offset) DAXSIM_REQUIRES(i_rwsem());
@@ -213,7 +214,8 @@ class ExtentInode final : public Inode {
       DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   // The page behind the last one that has a block.
   std::uint64_t end_of_blocks() noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
-  Result<void> detach_as_xfs(Pgoff first, std::uint64_t file_size) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+  Result<void> detach_as_xfs(Pgoff first, std::uint64_t file_size)
+      DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
 
   FileSystem& file_system_;
   File& file_;
