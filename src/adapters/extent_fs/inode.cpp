@@ -606,15 +606,12 @@ Result<void> ExtentInode::collapse(ByteRange bytes) {
   };
   DAXSIM_TRY_VOID(change(records));
   set_size(smaller);
-  return makes_changes_as_xfs() ? cut_as_xfs(smaller) : Result<void>();
-}
-
-// xfs_setattr_size, of a file that has its new size already (oracle, f22): nothing is behind it.
-Result<void> ExtentInode::cut_as_xfs(std::uint64_t bytes) {
-  if (!cached_) {
-    DAXSIM_TRY_VOID(dax::truncate_page(file_system_.context(), *this, bytes));
+  if (!makes_changes_as_xfs() || cached_) {
+    return {};
   }
-  return forget_pages(to_the_end({pages_for(bytes)}));
+  // A truncate of its own.
+  DAXSIM_TRY_VOID(dax::truncate_page(file_system_.context(), *this, smaller));
+  return forget_pages(to_the_end({pages_for(smaller)}));
 }
 
 // Before blocks are shifted: from the page before them on, as many bytes as the file has.

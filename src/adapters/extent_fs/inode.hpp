@@ -201,7 +201,6 @@ class ExtentInode final : public Inode {
   Result<void> change_layout(Fallocate mode, ByteRange bytes) DAXSIM_REQUIRES(i_rwsem());
   Result<void> punch(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   Result<void> collapse(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
-  Result<void> cut_as_xfs(std::uint64_t bytes) DAXSIM_REQUIRES(mapping().invalidate_lock());
   Result<void> insert(ByteRange bytes) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   // Zeroes in place; nothing for an empty range. Any way to hold the file still.
   Result<void> zero_in_place(ByteRange bytes);
@@ -214,7 +213,8 @@ class ExtentInode final : public Inode {
       DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
   // The page behind the last one that has a block.
   std::uint64_t end_of_blocks() noexcept DAXSIM_EXCLUDES(file_system_.allocation_lock());
-  Result<void> detach_as_xfs(Pgoff first, std::uint64_t file_size) DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
+  Result<void> detach_as_xfs(Pgoff first, std::uint64_t file_size)
+      DAXSIM_REQUIRES(i_rwsem(), mapping().invalidate_lock());
 
   FileSystem& file_system_;
   File& file_;
