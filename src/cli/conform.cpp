@@ -310,7 +310,7 @@ int conform(const ConformOptions& options) {
   }
   const std::vector<Part> parts = parts_of(*recordings, options);
   if (parts.empty()) {
-    return bad(fmt::format("no recording of workload \"{}\", kernel \"{}\", file system \"{}\"", options.workload,
+    return bad(fmt::format(R"(no recording of workload "{}", kernel "{}", file system "{}")", options.workload,
                            options.kernel, options.file_system));
   }
   std::vector<Conformance> all;
