@@ -21,24 +21,31 @@ constexpr std::size_t kFiles = 1000;
 
 using FileText = std::string(std::size_t number);
 
-// Files, mappings, write-back: no machine after the first.
+// No two files store the same byte to the same page.
+struct Stored {
+  explicit Stored(std::size_t number)
+      : byte(std::to_string(1 + number % 250)), place(std::to_string(number % 7) + "*4k 8") {}
+  // 13 lines: files, a mapping, write-back, a hole.
+  [[nodiscard]] std::string lines() const {
+    return "open -f kv\n"
+           "truncate 32k\n"
+           "mmap 0 32k\n"
+           "mread 28k 1                     => 0\n"
+           "mwrite -S " +
+           byte + " " + place + "\nmread " + place + " => " + byte + "\npread " + place + " => " + byte + "\n" +
+           "fsync                           => 0, events dax_flush > dax_writeback_one\n"
+           "fsync                           => 0, no event dax_flush\n"
+           "pwrite -S 9 28k 4k              => 4k\n"
+           "mread 28k 1                     => 9\n"
+           "fpunch 28k 4k\n"
+           "mread 28k 1                     => 0\n";
+  }
+  std::string byte;
+  std::string place;
+};
+
 std::string one_machine(std::size_t number) {
-  const std::string byte = std::to_string(1 + number % 250);
-  const std::string page = std::to_string(number % 7);
-  return "# File " + std::to_string(number) + ": stores, fsync and truncation on two mappings.\n" +
-         "open -f kv\n"
-         "truncate 32k\n"
-         "mmap 0 32k\n"
-         "mread 28k 1                     => 0\n"
-         "mwrite -S " +
-         byte + " " + page + "*4k 8\n" + "mread " + page + "*4k 8                    => " + byte + "\n" + "pread " +
-         page + "*4k 8                    => " + byte + "\n" +
-         "fsync                           => 0, events dax_flush > dax_writeback_one\n"
-         "fsync                           => 0, no event dax_flush\n"
-         "pwrite -S 9 28k 4k              => 4k\n"
-         "mread 28k 1                     => 9\n"
-         "fpunch 28k 4k\n"
-         "mread 28k 1                     => 0\n"
+  return "# File " + std::to_string(number) + ": a second mapping, and truncation.\n" + Stored(number).lines() +
          "p2: open kv\n"
          "p2: mmap 0 32k\n"
          "p2: mwrite -S 3 24k 1\n"
@@ -47,30 +54,16 @@ std::string one_machine(std::size_t number) {
          "mread 24k 1                     => SIGBUS BUS_ADRERR\n";
 }
 
-// The same until fsync, then a power cut, and a look at what is there afterwards.
 std::string two_machines(std::size_t number) {
-  const std::string byte = std::to_string(1 + number % 250);
-  const std::string page = std::to_string(number % 7);
-  return "# File " + std::to_string(number) + ": what was synced is there after the power cut.\n" +
-         "open -f kv\n"
-         "truncate 32k\n"
-         "mmap 0 32k\n"
-         "mread 28k 1                     => 0\n"
-         "mwrite -S " +
-         byte + " " + page + "*4k 8\n" + "mread " + page + "*4k 8                    => " + byte + "\n" + "pread " +
-         page + "*4k 8                    => " + byte + "\n" +
-         "fsync                           => 0, events dax_flush > dax_writeback_one\n"
-         "fsync                           => 0, no event dax_flush\n"
-         "pwrite -S 9 28k 4k              => 4k\n"
-         "mread 28k 1                     => 9\n"
-         "fpunch 28k 4k\n"
-         "mread 28k 1                     => 0\n"
+  const Stored stored(number);
+  return "# File " + std::to_string(number) + ": what was synced is there after the power cut.\n" + stored.lines() +
          "fsync\n"
          "power-cut\n"
          "reboot\n"
          "mount\n"
-         "open kv\n" +
-         "pread " + page + "*4k 8                    => " + byte + "\n";
+         "open kv\n"
+         "pread " +
+         stored.place + " => " + stored.byte + "\n";
 }
 
 std::vector<std::string> all_files(FileText* text) {
