@@ -12,11 +12,15 @@
 #include <span>
 #include <utility>
 
+#include "base/atomic_copy.hpp"
 #include "outcomes.hpp"
 
 DAXSIM_BEGIN
 namespace sim {
 namespace {
+
+using Page = std::array<std::uint64_t, kPageSize / sizeof(std::uint64_t)>;
+constexpr Page kZeros{};
 
 constexpr std::uint64_t kLinesPerPage = kPageSize / kCacheLine;
 static_assert(kLinesPerPage == 64, "the lines of a page are the bits of a word");
@@ -124,23 +128,84 @@ std::uint64_t* PmemView::line_of_view(std::uint64_t offset) const noexcept {
 Result<Memory> PmemView::direct_access(Pgoff page, std::uint64_t pages, DaxMode) noexcept {
   assert(page.value < touched_.bound() && pages != 0);
   pages = std::min({pages, kMaxPages, touched_.bound() - page.value});
-  if (!touched_.test_all(page.value, pages)) {
-    DAXSIM_TRY_VOID(touch(page, pages));
-  }
+  DAXSIM_TRY_VOID(touch_all({byte_of(page), pages * kPageSize}));
   return Memory{
       .kaddr = memory_.data() + byte_of(page), .pages = pages, .fd = memory_file_.number(), .fd_offset = byte_of(page)};
+}
+
+// The first part of `bytes` that is alike: whole pages that nobody has touched, in chunks of which the media has nothing, so
+// that they are zeros in memory and on the media; or what is not known to be so.
+Result<PmemView::Part> PmemView::first_part(ByteRange bytes) noexcept {
+  Part part;
+  for (std::uint64_t at = bytes.offset; at < bytes.end(); at = round_down(at, kPageSize) + kPageSize) {
+    const std::uint64_t page = at / kPageSize;
+    bool is_zero = at % kPageSize == 0 && bytes.end() - at >= kPageSize && !touched_.test(page);
+    if (is_zero) {
+      const MutexLock guard(fill_lock_);
+      DAXSIM_TRY_VOID(load_locked(chunk_of(page)));
+      is_zero = holes_.test(chunk_of(page));
+    }
+    if (part.length == 0) {
+      part.is_zero = is_zero;
+    } else if (part.is_zero != is_zero) {
+      break;
+    }
+    part.length = std::min(round_down(at, kPageSize) + kPageSize, bytes.end()) - bytes.offset;
+  }
+  return part;
+}
+
+Result<void> PmemView::read(std::uint64_t offset, std::span<std::byte> to) noexcept {
+  while (!to.empty()) {
+    DAXSIM_TRY(const Part part, first_part({offset, to.size()}));
+    if (part.is_zero) {
+      std::ranges::fill(to.first(part.length), std::byte{});
+    } else {
+      DAXSIM_TRY_VOID(touch_all({offset, part.length}));
+      copy_from_mapped(to.first(part.length), memory_.data() + offset);
+    }
+    offset += part.length;
+    to = to.subspan(part.length);
+  }
+  return {};
+}
+
+Result<void> PmemView::zero(ByteRange bytes) noexcept {
+  while (bytes.length != 0) {
+    DAXSIM_TRY(const Part part, first_part(bytes));
+    if (!part.is_zero) {
+      DAXSIM_TRY_VOID(touch_all({bytes.offset, part.length}));
+      for (std::uint64_t at = 0; at < part.length; at += kPageSize) {
+        copy_to_mapped(memory_.data() + bytes.offset + at,
+                       std::as_bytes(std::span(kZeros)).first(std::min(part.length - at, kPageSize)));
+      }
+      DAXSIM_TRY_VOID(flush({bytes.offset, part.length}));
+    }
+    bytes = {bytes.offset + part.length, bytes.length - part.length};
+  }
+  return {};
+}
+
+Result<void> PmemView::touch_all(ByteRange bytes) noexcept {
+  const PageRange pages = pages_of(bytes);
+  return touched_.test_all(pages.first.value, pages.pages) ? Result<void>() : touch(pages.first, pages.pages);
+}
+
+Result<void> PmemView::load_locked(std::uint64_t chunk) noexcept {
+  if (!loaded_.test(chunk)) {
+    DAXSIM_TRY(const bool has_data, media_->load(chunk, memory_.data() + chunk * kChunkSize));
+    loaded_.insert(chunk);
+    if (!has_data) {
+      holes_.insert(chunk);
+    }
+  }
+  return {};
 }
 
 Result<void> PmemView::touch(Pgoff page, std::uint64_t pages) noexcept {
   const MutexLock guard(fill_lock_);
   for (std::uint64_t chunk = chunk_of(page.value); chunk <= chunk_of(page.value + pages - 1); ++chunk) {
-    if (!loaded_.test(chunk)) {
-      DAXSIM_TRY(const bool has_data, media_->load(chunk, memory_.data() + chunk * kChunkSize));
-      loaded_.insert(chunk);
-      if (!has_data) {
-        holes_.insert(chunk);
-      }
-    }
+    DAXSIM_TRY_VOID(load_locked(chunk));
   }
   DAXSIM_TRY_VOID(populate(page, pages));
   for (std::uint64_t i = 0; i < pages; ++i) {
@@ -172,9 +237,7 @@ Result<std::uint64_t> PmemView::changed_lines(std::uint64_t page, std::uint64_t 
   if (media_->reserved(chunk_of(page))) {
     return differing_lines(view, media_->line(page * kPageSize), wanted);
   }
-  using Page = std::array<std::uint64_t, kPageSize / sizeof(std::uint64_t)>;
   if (holes_.test(chunk_of(page))) {
-    static constexpr Page kZeros{};
     return differing_lines(view, kZeros.data(), wanted);
   }
   Page media;

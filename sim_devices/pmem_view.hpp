@@ -58,6 +58,9 @@ class PmemView final : public DaxDevice {
   void fence() noexcept override;
   std::vector<LineHistory> pending_lines() override;
   std::uint64_t dirty_lines(ByteRange bytes) noexcept override;
+  // As DaxDevice's, but that what nobody has touched, and the media has nothing of, stays so.
+  Result<void> read(std::uint64_t offset, std::span<std::byte> to) noexcept override;
+  Result<void> zero(ByteRange bytes) noexcept override;
   Result<PowerCutReport> power_cut(const PowerCut& choice) override;
   void unmap() noexcept override;
 
@@ -80,6 +83,14 @@ class PmemView final : public DaxDevice {
   PmemView(std::shared_ptr<PmemMedia> media, PersistenceDomain domain, Arena& arena) noexcept;
 
   [[nodiscard]] std::uint64_t* line_of_view(std::uint64_t offset) const noexcept;
+  struct Part {
+    bool is_zero = false;
+    std::uint64_t length = 0;  // bytes
+  };
+  Result<Part> first_part(ByteRange bytes) noexcept DAXSIM_EXCLUDES(fill_lock_);
+  Result<void> load_locked(std::uint64_t chunk) noexcept DAXSIM_REQUIRES(fill_lock_);
+  // The pages of `bytes`, those that are not touched yet.
+  Result<void> touch_all(ByteRange bytes) noexcept;
   Result<void> touch(Pgoff page, std::uint64_t pages) noexcept;
   Result<void> populate(Pgoff page, std::uint64_t pages) noexcept;
   template <class Visit>
