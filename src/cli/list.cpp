@@ -22,6 +22,7 @@ using Lists = std::vector<std::pair<std::string, std::vector<Listed>>>;
 
 std::vector<Listed> listed_eras() {
   std::vector<Listed> listed;
+  listed.reserve(eras::all.size());
   for (const Era& era : eras::all) {
     listed.push_back({std::string(era.name), fmt::format("index design {}", era.design().name())});
   }
@@ -61,6 +62,7 @@ std::vector<Listed> listed_verbs() {
 
 std::vector<Listed> listed_findings() {
   std::vector<Listed> listed;
+  listed.reserve(kFindingKinds);
   for (unsigned kind = 0; kind < kFindingKinds; ++kind) {
     listed.push_back({std::string(finding_name(static_cast<FindingKind>(kind))), ""});
   }
@@ -69,6 +71,7 @@ std::vector<Listed> listed_findings() {
 
 std::vector<Listed> listed_events() {
   std::vector<Listed> listed;
+  listed.reserve(kEventTypes);
   for (unsigned type = 0; type < kEventTypes; ++type) {
     listed.push_back({std::string(event_name(static_cast<EventType>(type))), ""});
   }

@@ -16,7 +16,6 @@ namespace grammar {
 
 namespace pegtl = tao::pegtl;
 using pegtl::at;
-using pegtl::eolf;
 using pegtl::if_must;
 using pegtl::must;
 using pegtl::not_at;
@@ -29,6 +28,8 @@ using pegtl::sor;
 using pegtl::star;
 using pegtl::string;
 
+// Rules are written like those they are made of.
+// NOLINTBEGIN(readability-identifier-naming)
 struct continued : seq<one<'\\'>, opt<one<'\r'>>, one<'\n'>> {};
 struct gap : plus<sor<one<' ', '\t'>, seq<one<'\r'>, not_at<one<'\n'>>>, continued>> {};
 struct end_of_line : sor<pegtl::eof, one<'\n'>, string<'\r', '\n'>> {};
@@ -69,6 +70,8 @@ struct blank_line : seq<opt<gap>, at<sor<end_of_line, one<'#'>>>> {};
 struct line_end : seq<opt<gap>, opt<comment>, end_of_line> {};
 struct line : seq<line_start, sor<blank_line, seq<opt<gap>, content>>, must<line_end>> {};
 struct file : pegtl::until<pegtl::eof, line> {};
+
+// NOLINTEND(readability-identifier-naming)
 
 template <class Rule>
 inline constexpr const char* error_message = nullptr;
@@ -272,8 +275,8 @@ std::expected<std::string, std::string> contents_of(const std::filesystem::path&
 // Puts lines into blocks, from `next` on, until the end of the block that `opened` is.
 class Blocks {
  public:
-  Blocks(std::string file, const std::filesystem::path& folder, unsigned depth, std::vector<Line> lines)
-      : file_(std::move(file)), folder_(folder), depth_(depth), lines_(std::move(lines)) {}
+  Blocks(std::string file, std::filesystem::path folder, unsigned depth, std::vector<Line> lines)
+      : file_(std::move(file)), folder_(std::move(folder)), depth_(depth), lines_(std::move(lines)) {}
 
   std::expected<std::vector<Statement>, ScenarioError> take(const Line* opened) {
     std::vector<Statement> statements;
