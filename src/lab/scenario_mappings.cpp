@@ -101,7 +101,7 @@ Outcome ScenarioPlayer::mmap(const Step& step, ScenarioProcess& process) {
   return answered(fmt::format("mmap = {}", process.mapping), static_cast<std::int64_t>(process.mapping));
 }
 
-Outcome ScenarioPlayer::munmap(const Step& step, ScenarioProcess& process, Mapped& mapped) {
+Outcome ScenarioPlayer::munmap(const Step& step, ScenarioProcess& process, Mapped& mapped) const {
   const ByteRange bytes = step.numbers.empty() ? mapped.bytes : ByteRange{step.numbers[0], step.numbers[1]};
   if (kind_.mmu == Mmu::soft) {
     return outcome_of("munmap", process.soft->munmap(address_of(mapped, bytes.offset), bytes.length));

@@ -134,7 +134,7 @@ class ScenarioPlayer {
 
   // --- mappings ---
   Outcome mmap(const Step& step, ScenarioProcess& process);
-  Outcome munmap(const Step& step, ScenarioProcess& process, Mapped& mapped);
+  Outcome munmap(const Step& step, ScenarioProcess& process, Mapped& mapped) const;
   Outcome mread(const Step& step, ScenarioProcess& process, Mapped& mapped);
   Outcome mwrite(const Step& step, ScenarioProcess& process, Mapped& mapped);
   Outcome msync(const Step& step, ScenarioProcess& process, Mapped& mapped);

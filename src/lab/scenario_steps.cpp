@@ -114,6 +114,7 @@ std::optional<EventType> event_of(std::string_view name) noexcept {
 
 std::vector<std::string> event_names() {
   std::vector<std::string> names;
+  names.reserve(kEventTypes);
   for (unsigned type = 0; type < kEventTypes; ++type) {
     names.emplace_back(event_name(static_cast<EventType>(type)));
   }
@@ -404,8 +405,7 @@ Or<void> Expansion::arguments(const VerbKind& kind, const Line& line, std::span<
                                   : fmt::format("expected {} {}", kind.name, kind.usage));
   };
   bool may_end = kind.arguments.empty();
-  for (std::size_t next = 0; next < kind.arguments.size(); ++next) {
-    const char what = kind.arguments[next];
+  for (const char what : kind.arguments) {
     if (what == '|') {
       if (at == words.size()) {
         return {};
