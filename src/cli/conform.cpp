@@ -9,15 +9,14 @@
 #include <cstddef>
 #include <expected>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cli/files.hpp"
 #include "daxsim/dax/era.hpp"
 #include "daxsim/lab/scenario.hpp"
 #include "lab/conformance.hpp"
@@ -96,13 +95,13 @@ Expected recordings_in(const std::filesystem::path& folder) {
   std::ranges::sort(files);
   std::vector<lab::Recording> recordings;
   for (const std::filesystem::path& file : files) {
-    std::ifstream in(file);
-    std::ostringstream text;
-    text << in.rdbuf();
-    if (!in) {
-      return std::unexpected(fmt::format("{}: cannot be read", file.string()));
+    std::string text;
+    try {
+      text = contents_of(file);
+    } catch (const FileError& unreadable) {
+      return std::unexpected(fmt::format("{}: {}", file.string(), unreadable.what()));
     }
-    auto recording = lab::read_recording(text.str(), file.string(), *kernel_of(file.filename().string()));
+    auto recording = lab::read_recording(text, file.string(), *kernel_of(file.filename().string()));
     if (!recording) {
       return std::unexpected(recording.error());
     }

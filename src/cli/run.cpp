@@ -97,8 +97,7 @@ std::optional<Wanted> wanted_by(const RunOptions& options) {
     wanted.fixed.adapter = true;
   }
   if (!options.mmu.empty()) {
-    constexpr lab::Mmu kMmus[] = {lab::Mmu::soft, lab::Mmu::live, lab::Mmu::segv};
-    const auto mmu = named("mmu", options.mmu, kMmus, [](lab::Mmu one) { return lab::mmu_name(one); });
+    const auto mmu = named("mmu", options.mmu, lab::kAllMmus, [](lab::Mmu one) { return lab::mmu_name(one); });
     if (!mmu) {
       return std::nullopt;
     }
@@ -117,11 +116,10 @@ std::optional<Wanted> wanted_by(const RunOptions& options) {
 }
 
 Json json_of(const std::string& file, const lab::SimulatedMachine& machine, const lab::RunReport& run, bool verbose) {
-  const IndexDesign& design = machine.design == nullptr ? machine.era.design() : *machine.design;
   Json json{{"file", file},
             {"era", machine.era.name},
-            {"design", design.name()},
-            {"adapter", machine.adapter == nullptr ? "ext4" : lab::adapter_name(*machine.adapter)},
+            {"design", machine.index_design().name()},
+            {"adapter", lab::adapter_name(machine.adapter_kind())},
             {"mmu", lab::mmu_name(machine.mmu)},
             {"verdict", verdict_word(run.verdict)}};
   if (!run.message.empty()) {

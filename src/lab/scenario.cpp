@@ -30,8 +30,6 @@ struct Declared {
   std::vector<Mmu> mmus;
 };
 
-constexpr Mmu kMmus[] = {Mmu::soft, Mmu::live, Mmu::segv};
-
 // Adds the one of this name, or all; false when there is none.
 template <class All, class Name, class Chosen>
 bool choose(const All& all, const Name& name_of, std::string_view name, std::vector<Chosen>& chosen) {
@@ -83,7 +81,7 @@ std::expected<void, ScenarioError> declare(const std::string& file, const Line& 
     return each(adapter_kinds(), [](const AdapterKind* kind) { return adapter_name(*kind); }, declared.adapters);
   }
   if (what == "mmus") {
-    return each(kMmus, [](Mmu mmu) { return mmu_name(mmu); }, declared.mmus);
+    return each(kAllMmus, [](Mmu mmu) { return mmu_name(mmu); }, declared.mmus);
   }
   return bad(line.words[1], fmt::format("expected eras, designs, adapters or mmus, not {}", what));
 }
@@ -111,6 +109,10 @@ class Running {
   RunReport run_;
   std::size_t expected_findings_ = 0;
 };
+
+std::string text_of(const Finding& finding) {
+  return fmt::format("{}, file {}, page {}\n", finding_name(finding.kind), finding.ino, finding.page.value);
+}
 
 // Where, what was expected, what came, what had happened just before.
 void Running::fail(const Step& step, std::string_view expected, const Outcome& outcome) {
@@ -178,8 +180,7 @@ bool Running::play(const Step& step) {
     if (!is_met(expectation, outcome, {events, findings})) {
       fail(step, expectation.written, outcome);
       for (const Finding& finding : findings) {
-        run_.message += fmt::format("  finding: {}, file {}, page {}\n", finding_name(finding.kind), finding.ino,
-                                    finding.page.value);
+        run_.message += "  finding: " + text_of(finding);
       }
       return false;
     }
@@ -193,8 +194,7 @@ bool Running::play(const Step& step) {
 void Running::check_findings() {
   for (const Finding& finding : std::span(run_.findings).subspan(expected_findings_)) {
     run_.verdict = RunReport::Verdict::failed;
-    run_.message += fmt::format("a finding that no line expects: {}, file {}, page {}\n", finding_name(finding.kind),
-                                finding.ino, finding.page.value);
+    run_.message += "a finding that no line expects: " + text_of(finding);
   }
 }
 
@@ -229,10 +229,16 @@ std::string_view mmu_name(Mmu mmu) noexcept {
   return "?";
 }
 
+const IndexDesign& SimulatedMachine::index_design() const noexcept {
+  return design == nullptr ? era.design() : *design;
+}
+
+const AdapterKind& SimulatedMachine::adapter_kind() const noexcept {
+  return adapter == nullptr ? *find_adapter_kind("ext4") : *adapter;
+}
+
 std::string SimulatedMachine::text() const {
-  const IndexDesign& index = design == nullptr ? era.design() : *design;
-  return fmt::format("{} {} {} {}", era.name, index.name(), adapter == nullptr ? "ext4" : adapter_name(*adapter),
-                     mmu_name(mmu));
+  return fmt::format("{} {} {} {}", era.name, index_design().name(), adapter_name(adapter_kind()), mmu_name(mmu));
 }
 
 std::expected<std::vector<SimulatedMachine>, ScenarioError> machines_for(const Scenario& scenario,

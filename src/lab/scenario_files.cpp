@@ -12,7 +12,6 @@ DAXSIM_BEGIN
 namespace lab {
 namespace {
 
-constexpr std::uint64_t kMostTransfer = std::uint64_t{1} << 30;
 constexpr std::uint8_t kWritten = 0xcd;
 
 Fallocate mode_of(const Step& step) noexcept {
@@ -39,10 +38,13 @@ Outcome failed(std::string_view call, Errno error) {
       .kind = Outcome::Kind::failed, .error = error, .recorded = fmt::format("{} = -1 {}", call, errno_name(error))};
 }
 
-Outcome cannot(std::string what) { return {.kind = Outcome::Kind::cannot, .recorded = std::move(what)}; }
-
 Outcome outcome_of(std::string_view call, const Result<void>& result) {
   return result.ok() ? answered(fmt::format("{} = 0", call)) : failed(call, result.error());
+}
+
+Outcome outcome_of(std::string_view call, const Result<std::uint64_t>& result) {
+  return result.ok() ? answered(fmt::format("{} = {}", call, *result), static_cast<std::int64_t>(*result))
+                     : failed(call, result.error());
 }
 
 Outcome ScenarioPlayer::open(const Step& step, FileSystem& fs, ScenarioProcess& process) {
@@ -62,13 +64,13 @@ Outcome ScenarioPlayer::open(const Step& step, FileSystem& fs, ScenarioProcess& 
   }
   const MutexLock guard(lock_);
   process.file = process.files.size();
-  process.files.push_back({path, std::make_shared<File>(std::move(*file))});
+  process.files.push_back(std::make_shared<File>(std::move(*file)));
   return answered(fmt::format("open = {}", process.file), static_cast<std::int64_t>(process.file));
 }
 
 Outcome ScenarioPlayer::choose_file(const Step& step, ScenarioProcess& process) {
   const MutexLock guard(lock_);
-  if (step.numbers[0] >= process.files.size() || process.files[step.numbers[0]].file == nullptr) {
+  if (step.numbers[0] >= process.files.size() || process.files[step.numbers[0]] == nullptr) {
     return failed("file", Errno::ebadf);
   }
   process.file = step.numbers[0];
@@ -78,9 +80,9 @@ Outcome ScenarioPlayer::choose_file(const Step& step, ScenarioProcess& process) 
 Outcome ScenarioPlayer::close(ScenarioProcess& process) {
   std::shared_ptr<File> closed;  // dies when the lock is free
   const MutexLock guard(lock_);
-  closed = std::move(process.files[process.file].file);
+  closed = std::move(process.files[process.file]);
   for (std::size_t which = process.files.size(); which-- > 0;) {
-    if (process.files[which].file != nullptr) {
+    if (process.files[which] != nullptr) {
       process.file = which;
       break;
     }
@@ -107,10 +109,8 @@ Outcome ScenarioPlayer::pwrite(const Step& step, File& file) {
   const Flag* const seed = step.flag('S');
   const std::vector<std::byte> bytes(std::min(step.numbers[1], kMostTransfer),
                                      static_cast<std::byte>(seed == nullptr ? kWritten : seed->number));
-  const Result<std::uint64_t> written = file.pwrite(step.numbers[0], bytes);
-  const std::string call = fmt::format("pwrite +{:#x} len {}", step.numbers[0], step.numbers[1]);
-  return written.ok() ? answered(fmt::format("{} = {}", call, *written), static_cast<std::int64_t>(*written))
-                      : failed(call, written.error());
+  return outcome_of(fmt::format("pwrite +{:#x} len {}", step.numbers[0], step.numbers[1]),
+                    file.pwrite(step.numbers[0], bytes));
 }
 
 Outcome ScenarioPlayer::fallocate(const Step& step, File& file) {
@@ -143,11 +143,7 @@ Outcome ScenarioPlayer::chattr(const Step& step, FileSystem& fs, ScenarioProcess
     return change[1] == 'x' && step.words[1] == "/" ? outcome_of("ioctl", fs.super_block()->set_xflag_dax(flag))
                                                     : failed("ioctl", Errno::einval);
   }
-  std::shared_ptr<File> file;
-  {
-    const MutexLock guard(lock_);
-    file = current_file(process);
-  }
+  const std::shared_ptr<File> file = current_file(process);
   if (file == nullptr) {
     return failed("ioctl", Errno::ebadf);
   }
@@ -159,11 +155,8 @@ Outcome ScenarioPlayer::chattr(const Step& step, FileSystem& fs, ScenarioProcess
 Outcome ScenarioPlayer::move_tiers(const Step& step, File& file) {
   const PageRange pages = pages_of({step.numbers[0], step.numbers[1]});
   Inode& inode = file.open_file()->inode();
-  const bool is_promotion = step.verb == Verb::promote;
-  const Result<std::uint64_t> moved = is_promotion ? TieredFs::promote(inode, pages) : TieredFs::demote(inode, pages);
-  const std::string_view call = is_promotion ? "promote" : "demote";
-  return moved.ok() ? answered(fmt::format("{} = {}", call, *moved), static_cast<std::int64_t>(*moved))
-                    : failed(call, moved.error());
+  return outcome_of(kind_of(step.verb).name,
+                    step.verb == Verb::promote ? TieredFs::promote(inode, pages) : TieredFs::demote(inode, pages));
 }
 
 Outcome ScenarioPlayer::with_fs(const Step& step, ScenarioProcess& process) {
@@ -196,16 +189,13 @@ Outcome ScenarioPlayer::with_fs(const Step& step, ScenarioProcess& process) {
   }
 }
 
-std::shared_ptr<File> ScenarioPlayer::current_file(const ScenarioProcess& process) {
-  return process.file < process.files.size() ? process.files[process.file].file : nullptr;
+std::shared_ptr<File> ScenarioPlayer::current_file(const ScenarioProcess& process) const {
+  const MutexLock guard(lock_);
+  return process.file < process.files.size() ? process.files[process.file] : nullptr;
 }
 
 Outcome ScenarioPlayer::with_file(const Step& step, FileSystem& fs, ScenarioProcess& process) {
-  std::shared_ptr<File> file;
-  {
-    const MutexLock guard(lock_);
-    file = current_file(process);
-  }
+  const std::shared_ptr<File> file = current_file(process);
   if (file == nullptr) {
     return failed(kind_of(step.verb).name, Errno::ebadf);
   }
@@ -249,7 +239,6 @@ Outcome ScenarioPlayer::with_file(const Step& step, FileSystem& fs, ScenarioProc
   }
 }
 
-// Extents of file bytes are told apart by what is between them.
 Outcome ScenarioPlayer::fiemap(const Step& step, File& file) {
   const ByteRange bytes =
       step.numbers.empty() ? ByteRange{0, ~std::uint64_t{0}} : ByteRange{step.numbers[0], step.numbers[1]};

@@ -12,7 +12,6 @@ DAXSIM_BEGIN
 namespace lab {
 namespace {
 
-constexpr std::uint64_t kMostTransfer = std::uint64_t{1} << 30;
 constexpr std::uint8_t kStored = 0x58;
 // MapOptions::address of `mmap -a 0`.
 constexpr std::uint64_t kBase = 0x300000000000;
@@ -58,11 +57,7 @@ Outcome ScenarioPlayer::mmap(const Step& step, ScenarioProcess& process) {
     process.mapping = step.numbers[0];
     return answered("mmap = 0");
   }
-  std::shared_ptr<File> file;
-  {
-    const MutexLock guard(lock_);
-    file = current_file(process);
-  }
+  const std::shared_ptr<File> file = current_file(process);
   if (file == nullptr) {
     return failed("mmap", Errno::ebadf);
   }
@@ -316,13 +311,10 @@ Outcome ScenarioPlayer::transfer_mapped(const Step& step, File& file, ScenarioPr
     return failed(call, Errno::efault);
   }
   const Result<std::uint64_t> done = is_read ? file.pread(step.numbers[0], bytes) : file.pwrite(step.numbers[0], bytes);
-  if (!done.ok()) {
-    return failed(call, done.error());
-  }
-  if (is_read && !process.soft->write(address, std::span(bytes).first(*done)).ok()) {
+  if (done.ok() && is_read && !process.soft->write(address, std::span(bytes).first(*done)).ok()) {
     return failed(call, Errno::efault);
   }
-  return answered(fmt::format("{} = {}", call, *done), static_cast<std::int64_t>(*done));
+  return outcome_of(call, done);
 }
 
 Outcome ScenarioPlayer::with_mapping(const Step& step, ScenarioProcess& process) {

@@ -50,15 +50,12 @@ bool BackgroundStep::finish() const {
 
 ScenarioPlayer::ScenarioPlayer(const SimulatedMachine& kind, std::size_t ring_events)
     : kind_(kind),
-      default_adapter_(kind.adapter == nullptr ? *find_adapter_kind("ext4") : *kind.adapter),
+      default_adapter_(kind.adapter_kind()),
       machine_(MachineOptions{.era = kind.era, .design = kind.design, .ring_events = ring_events}),
       adapter_(&default_adapter_) {}
 
 ScenarioPlayer::~ScenarioPlayer() {
-  for (const Pinned& pinned : pins_) {
-    Process::unpin(pinned.pin);
-  }
-  pins_.clear();
+  unpin_all();
   background_.clear();
   end_processes();
   fs_.reset();
@@ -88,11 +85,15 @@ ScenarioProcess& ScenarioPlayer::process_of(const Step& step) {
   return process;
 }
 
-void ScenarioPlayer::end_processes() {
+void ScenarioPlayer::unpin_all() {
   for (const Pinned& pinned : pins_) {
     Process::unpin(pinned.pin);
   }
   pins_.clear();
+}
+
+void ScenarioPlayer::end_processes() {
+  unpin_all();
   // A simulated process ends with its machine; its areas go now, and with them the files they keep open.
   for (auto& [name, process] : processes_) {
     for (const Mapped& mapped : process.mappings) {

@@ -29,18 +29,14 @@ namespace lab {
 
 // What a scenario calls a process.
 struct ScenarioProcess {
-  struct Opened {
-    std::string path;
-    std::shared_ptr<File> file;  // null: closed
-  };
   struct Mapped {
     ByteRange bytes;            // of the file
     std::uint64_t address = 0;  // soft
     std::shared_ptr<Mapping> live;
   };
   Process* soft = nullptr;
-  std::vector<Opened> files;
-  std::size_t file = 0;  // the current one
+  std::vector<std::shared_ptr<File>> files;  // null: closed
+  std::size_t file = 0;                      // the current one
   std::vector<Mapped> mappings;
   std::size_t mapping = 0;
 };
@@ -89,7 +85,6 @@ class ScenarioPlayer {
   [[nodiscard]] std::vector<Finding> findings() const;
 
  private:
-  using Opened = ScenarioProcess::Opened;
   using Mapped = ScenarioProcess::Mapped;
   struct Medium {
     std::string name;
@@ -110,6 +105,7 @@ class ScenarioPlayer {
   Outcome wait(const Step& step);
   Outcome kill(const Step& step);
   void settle();
+  void unpin_all();
   void end_processes();
 
   Outcome perform(const Step& step, ScenarioProcess& process);
@@ -118,7 +114,8 @@ class ScenarioPlayer {
   Outcome open(const Step& step, FileSystem& fs, ScenarioProcess& process);
   Outcome choose_file(const Step& step, ScenarioProcess& process);
   Outcome close(ScenarioProcess& process);
-  static std::shared_ptr<File> current_file(const ScenarioProcess& process);
+  // Null: there is none.
+  std::shared_ptr<File> current_file(const ScenarioProcess& process) const;
   Outcome pread(const Step& step, File& file);
   Outcome pwrite(const Step& step, File& file);
   Outcome fallocate(const Step& step, File& file);
@@ -181,17 +178,16 @@ class ScenarioPlayer {
   std::map<std::string, std::unique_ptr<BackgroundStep>, std::less<>> background_;  // by actor
 };
 
+// The most bytes that one step reads or writes.
+inline constexpr std::uint64_t kMostTransfer = std::uint64_t{1} << 30;
+
 // --- outcomes ---
 
-inline Outcome answered(std::string recorded, std::int64_t value = 0) {
-  Outcome outcome{.value = value};
-  outcome.recorded = std::move(recorded);
-  return outcome;
-}
 Outcome failed(std::string_view call, Errno error);
-Outcome cannot(std::string what);
 // Of a call that answers nothing but success: "fsync = 0".
 Outcome outcome_of(std::string_view call, const Result<void>& result);
+// Of one that answers how much: "balance = 4".
+Outcome outcome_of(std::string_view call, const Result<std::uint64_t>& result);
 
 }  // namespace lab
 DAXSIM_END

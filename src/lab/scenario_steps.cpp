@@ -133,11 +133,9 @@ struct Text {
 class Expansion {
  public:
   explicit Expansion(const SimulatedMachine& machine) : variables_(machine.parameters) {
-    const AdapterKind* const adapter = machine.adapter == nullptr ? find_adapter_kind("ext4") : machine.adapter;
-    const IndexDesign& design = machine.design == nullptr ? machine.era.design() : *machine.design;
     variables_.insert_or_assign("era", std::string(machine.era.name));
-    variables_.insert_or_assign("design", std::string(design.name()));
-    variables_.insert_or_assign("adapter", std::string(adapter_name(*adapter)));
+    variables_.insert_or_assign("design", std::string(machine.index_design().name()));
+    variables_.insert_or_assign("adapter", std::string(adapter_name(machine.adapter_kind())));
     variables_.insert_or_assign("mmu", std::string(mmu_name(machine.mmu)));
   }
 

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "daxsim/base/errno.hpp"
@@ -163,6 +164,13 @@ struct Outcome {
   std::vector<std::byte> bytes{};  // that were read
   std::string recorded{};          // in the words of the recordings of real kernels
 };
+inline Outcome answered(std::string recorded, std::int64_t value = 0) {
+  Outcome outcome{.value = value};
+  outcome.recorded = std::move(recorded);
+  return outcome;
+}
+// This machine has no such thing.
+inline Outcome cannot(std::string why) { return {.kind = Outcome::Kind::cannot, .recorded = std::move(why)}; }
 // "0x11", "EIO", "SIGBUS BUS_ADRERR", ... for people.
 std::string text_of(const Outcome& outcome);
 // "SIGBUS BUS_ADRERR".

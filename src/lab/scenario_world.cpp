@@ -225,7 +225,7 @@ Outcome ScenarioPlayer::balance(FileSystem& fs) {
     }
     pages += moved->pages;
   }
-  return answered(fmt::format("balance = {}", pages), static_cast<std::int64_t>(pages));
+  return outcome_of("balance", Result<std::uint64_t>(pages));
 }
 
 // --- power ---
@@ -243,8 +243,7 @@ Outcome ScenarioPlayer::power_cut(const Step& step) {
     cut.seed = *seed;
   }
   const Result<PowerCutReport> report = machine_->power_cut(cut);
-  return report.ok() ? answered(fmt::format("power-cut = {}", report->lost_lines),
-                                static_cast<std::int64_t>(report->lost_lines))
+  return report.ok() ? outcome_of("power-cut", Result<std::uint64_t>(report->lost_lines))
                      : failed("power-cut", report.error());
 }
 

@@ -257,7 +257,7 @@ std::optional<Outcome> Actors::begin(Actor& actor, std::size_t number) {
     return std::nullopt;
   }
   if (actor.done) {
-    return answered(0, command + " is done");
+    return answered(command + " is done");
   }
   Outcome outcome;
   outcome.kind = Outcome::Kind::waits;

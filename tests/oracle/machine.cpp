@@ -170,7 +170,7 @@ std::optional<Outcome> RealMachine::play(const Step& step) const {
                  ? std::optional(cannot("XFS has reflink or a realtime device, and not both"))
                  : std::nullopt;
     case Verb::echo:
-      return answered(0, step.command);
+      return answered(step.command);
     case Verb::power_cut:
     case Verb::reboot:
       return cannot("nobody cuts the power of a machine that is to go on");

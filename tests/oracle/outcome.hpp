@@ -12,20 +12,15 @@
 
 namespace oracle {
 
+using daxsim::lab::answered;
+using daxsim::lab::cannot;
 using daxsim::lab::Outcome;
 using daxsim::lab::Step;
-
-inline Outcome answered(std::int64_t value, std::string recorded) {
-  Outcome outcome;
-  outcome.value = value;
-  outcome.recorded = std::move(recorded);
-  return outcome;
-}
 
 // The call of this name answered `value`; when that is negative, errno says why.
 inline Outcome called(const std::string& name, std::int64_t value) {
   if (value >= 0) {
-    return answered(value, name + " = " + std::to_string(value));
+    return answered(name + " = " + std::to_string(value), value);
   }
   const int error = errno;
   const char* const error_name = strerrorname_np(error);
@@ -33,14 +28,6 @@ inline Outcome called(const std::string& name, std::int64_t value) {
   outcome.kind = Outcome::Kind::failed;
   outcome.error = daxsim::from_host_errno(error);
   outcome.recorded = name + " = -1 " + (error_name == nullptr ? "E?" : error_name);
-  return outcome;
-}
-
-// This machine has no such thing.
-inline Outcome cannot(std::string why) {
-  Outcome outcome;
-  outcome.kind = Outcome::Kind::cannot;
-  outcome.recorded = std::move(why);
   return outcome;
 }
 

@@ -249,7 +249,7 @@ Outcome Process::file_call(const Step& step, const File& file) {
       if (fstat(file.descriptor, &status) != 0) {
         return called("fstat", -1);
       }
-      Outcome outcome = answered(0, fmt::format("stat size={} blocks512={}", status.st_size, status.st_blocks));
+      Outcome outcome = answered(fmt::format("stat size={} blocks512={}", status.st_size, status.st_blocks));
       outcome.answer = fmt::format("size={} blocks={}", status.st_size, status.st_blocks);
       return outcome;
     }
@@ -259,7 +259,7 @@ Outcome Process::file_call(const Step& step, const File& file) {
         return called("statx", -1);
       }
       const int is_dax = (status.stx_attributes & STATX_ATTR_DAX) != 0 ? 1 : 0;
-      return answered(is_dax, fmt::format("statx DAX attr={}", is_dax));
+      return answered(fmt::format("statx DAX attr={}", is_dax), is_dax);
     }
     case Verb::reflink:
       return reflink(step, file);
@@ -306,7 +306,7 @@ Outcome Process::read(const Step& step, const File& file) {
     return called(call, count);
   }
   const std::byte first = length == 0 ? kUntouched : *buffer.bytes;
-  Outcome outcome = answered(count, fmt::format("{} = {} val={:#04x}", call, count, std::to_integer<unsigned>(first)));
+  Outcome outcome = answered(fmt::format("{} = {} val={:#04x}", call, count, std::to_integer<unsigned>(first)), count);
   outcome.bytes.assign(buffer.bytes.get(), buffer.bytes.get() + count);
   return outcome;
 }
@@ -343,7 +343,7 @@ Outcome Process::extents(const Step& step, const File& file) {
   if (ioctl(file.descriptor, FS_IOC_FIEMAP, &request) != 0) {
     return called("fiemap", -1);
   }
-  Outcome outcome = answered(request.fm_mapped_extents, fmt::format("fiemap n={} ", request.fm_mapped_extents));
+  Outcome outcome = answered(fmt::format("fiemap n={} ", request.fm_mapped_extents), request.fm_mapped_extents);
   for (const struct fiemap_extent& extent : std::span(request.fm_extents, request.fm_mapped_extents)) {
     outcome.recorded += fmt::format("[log {:#x} phys {:#x} len {:#x} fl {:#x}] ", extent.fe_logical, extent.fe_physical,
                                     extent.fe_length, extent.fe_flags);
@@ -556,7 +556,7 @@ Outcome Process::store(const Step& step, const Mapping& mapping) {
   if (const auto signal = daxsim::lab::guarded_store(static_cast<std::byte*>(pointer(address)), bytes)) {
     return signalled(access, *signal, mapping.address);
   }
-  return answered(static_cast<std::int64_t>(bytes.size()), fmt::format("{} ok {}", access, entry_text(address)));
+  return answered(fmt::format("{} ok {}", access, entry_text(address)), static_cast<std::int64_t>(bytes.size()));
 }
 
 Outcome Process::advise(const Step& step, std::uint64_t address) {
@@ -577,7 +577,7 @@ Outcome Process::resident_pages(const Step& step, std::uint64_t address) {
   if (mincore(pointer(address), step.numbers[1], pages.data()) != 0) {
     return called("mincore", -1);
   }
-  Outcome outcome = answered(0, "mincore = 0 ");
+  Outcome outcome = answered("mincore = 0 ");
   for (const unsigned char page : pages) {
     const char figure = (page & 1) != 0 ? '1' : '0';
     outcome.recorded += figure;
@@ -591,7 +591,7 @@ Outcome Process::resident_pages(const Step& step, std::uint64_t address) {
 Outcome Process::page_table_entry(const Step& step, const Mapping& mapping) {
   const std::uint64_t at = step.numbers[0] - mapping.offset;
   const std::string entry = entry_text(mapping.address + at);
-  Outcome outcome = answered(0, fmt::format("pagemap +{:#x} {}", at, entry));
+  Outcome outcome = answered(fmt::format("pagemap +{:#x} {}", at, entry));
   const bool expects_writable =
       std::ranges::any_of(step.expectations, [](const auto& expectation) { return expectation.text == "rw"; });
   outcome.answer = entry.starts_with("pte=none") ? "none" : (expects_writable ? "rw" : "ro");

@@ -13,6 +13,7 @@
 // scenario, machine and seeds give the same run (soft MMU). Not in the fault path.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <filesystem>
@@ -68,6 +69,7 @@ std::string_view adapter_text(const AdapterKind& kind) noexcept;
 enum class Mmu : std::uint8_t { soft, live, segv };
 // "soft", "live", "segv".
 std::string_view mmu_name(Mmu mmu) noexcept;
+inline constexpr std::array kAllMmus{Mmu::soft, Mmu::live, Mmu::segv};
 
 // What a scenario is played on.
 struct SimulatedMachine {
@@ -77,6 +79,9 @@ struct SimulatedMachine {
   Mmu mmu = Mmu::soft;
   std::map<std::string, std::string, std::less<>> parameters{};
 
+  // What it has where nothing is said.
+  [[nodiscard]] const IndexDesign& index_design() const noexcept;
+  [[nodiscard]] const AdapterKind& adapter_kind() const noexcept;
   // "6.12 pfn ext4 soft"
   [[nodiscard]] std::string text() const;
 };
